@@ -1,0 +1,80 @@
+"""Ranvier: trains spiking neural networks at the cost of their spikes.
+
+The public names load on first use, so that importing the package, or asking the command line for help, costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_ROOMS = {
+    "spikes": ("Spikes", "Support", "collate"),
+    "neurons": ("LI", "LIF", "CubaLIF", "Neuron"),
+    "gradients": ("Esser", "EventProp", "SigmoidDerivative", "SuperSpike", "Surrogate"),
+    "layers": ("Network", "Readout", "Spiking", "init"),
+    "losses": (
+        "FirstSpikeCrossEntropy",
+        "LowerActivity",
+        "MaxOverTimeCrossEntropy",
+        "MeanOverTimeCrossEntropy",
+        "UpperActivity",
+    ),
+    "data": ("LabelledSpikes", "load_fashion_mnist", "load_mnist", "load_yinyang"),
+    "training": ("fit",),
+}
+_HOME = {name: room for room, names in _ROOMS.items() for name in names}
+
+if TYPE_CHECKING:
+    from ranvier.data import LabelledSpikes, load_fashion_mnist, load_mnist, load_yinyang
+    from ranvier.gradients import Esser, EventProp, SigmoidDerivative, Surrogate, SuperSpike
+    from ranvier.layers import Network, Readout, Spiking, init
+    from ranvier.losses import (
+        FirstSpikeCrossEntropy,
+        LowerActivity,
+        MaxOverTimeCrossEntropy,
+        MeanOverTimeCrossEntropy,
+        UpperActivity,
+    )
+    from ranvier.neurons import LI, LIF, CubaLIF, Neuron
+    from ranvier.spikes import Spikes, Support, collate
+    from ranvier.training import fit
+
+__all__ = [
+    "LI",
+    "LIF",
+    "CubaLIF",
+    "Esser",
+    "EventProp",
+    "FirstSpikeCrossEntropy",
+    "LabelledSpikes",
+    "LowerActivity",
+    "MaxOverTimeCrossEntropy",
+    "MeanOverTimeCrossEntropy",
+    "Network",
+    "Neuron",
+    "Readout",
+    "SigmoidDerivative",
+    "Spikes",
+    "Spiking",
+    "SuperSpike",
+    "Support",
+    "Surrogate",
+    "UpperActivity",
+    "collate",
+    "fit",
+    "init",
+    "load_fashion_mnist",
+    "load_mnist",
+    "load_yinyang",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"ranvier.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'ranvier' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,305 @@
+"""`Spikes`: what travels between layers.
+
+A spike has a time and an amplitude. Events are sorted by sample, then time; a batch is the concatenation of its samples,
+ragged and unpadded. `times` and `amplitudes` are ordinary autograd tensors: exact gradients flow through the times,
+surrogate gradients through the amplitudes and through `support`, the silent cells where a surrogate derivative is not
+zero. Rate penalties read `marks`, ones that only `counts` and `rates` look at.
+
+Axis letters: E events, B samples, T grid steps, N units, S cells of the support.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from math import prod
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ranvier.spikes import check, ragged
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+@dataclass(frozen=True)
+class Support:
+    """Silent cells that carry gradient: zeros whose gradient is the surrogate's.
+
+    Dense (every cell of the raster): `values` is [T, B, N], a stride-0 zero that holds no memory, and the other fields are
+    None; the gradient at cells that hold a spike is ignored, since `Spikes.amplitudes` owns it.
+    Compact (a list, for surrogates of bounded width): `values` [S] with `units`, `steps` [S] and `offsets` [B+1], sorted by
+    sample, then step, and disjoint from the spikes.
+    """
+
+    values: Tensor
+    units: Tensor | None = None
+    steps: Tensor | None = None
+    offsets: Tensor | None = None
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether every cell of the raster belongs to the support."""
+        return self.units is None
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the op that made the spikes reports: which path ran, and what it counted.
+
+    Attributes:
+        backend: "reference" or "numba" for computed spikes, "input" for given ones.
+        clipped: spikes whose slope EventProp's `min_slope` raised.
+        dropped: events past the end of the window, left out by `on_grid` or `delayed`.
+    """
+
+    backend: str = "input"
+    clipped: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True)
+class Spikes:
+    """A batch of events. See the module's docstring for the idea, `from_*` for the ways to make one.
+
+    Attributes:
+        units: int32 [E], flat C-order index into `unit_shape`, 0 <= unit < n_units.
+        times: float [E], seconds, 0 <= time <= duration, ascending within a sample; on a grid, steps * dt.
+        amplitudes: float [E], 1 for a spike.
+        offsets: int64 [B+1], from 0 to E: sample b owns events offsets[b] to offsets[b+1].
+        unit_shape: shape of the layer that sends.
+        duration: seconds, > 0, the same for all samples.
+        steps: int32 [E] on a grid, 0 <= step < n_steps; None in continuous time.
+        dt: grid step in seconds; None in continuous time.
+        support: silent cells that carry a surrogate gradient.
+        marks: float [E], ones that only `counts` reads (from layers whose amplitudes carry no gradient).
+        record: what the producing op reports.
+
+    Raises:
+        TypeError, ValueError: at construction, naming argument, rule and value received.
+    """
+
+    units: Int[Tensor, " event"]
+    times: Float[Tensor, " event"]
+    amplitudes: Float[Tensor, " event"]
+    offsets: Int[Tensor, " bounds"]
+    unit_shape: tuple[int, ...]
+    duration: float
+    steps: Int[Tensor, " event"] | None = None
+    dt: float | None = None
+    support: Support | None = None
+    marks: Float[Tensor, " event"] | None = None
+    record: Record = Record()  # noqa: RUF009 (frozen)
+
+    def __post_init__(self) -> None:
+        check.spikes(self)
+
+    @classmethod
+    def trusted(cls, **values: Any) -> Self:
+        """Build without validation, for code that made the arrays itself. Takes the fields by name."""
+        spikes = object.__new__(cls)
+        for field in fields(cls):
+            object.__setattr__(spikes, field.name, values.get(field.name, field.default))
+        return spikes
+
+    def _with(self, **changes: Any) -> Self:
+        return self.trusted(**{field.name: getattr(self, field.name) for field in fields(self)} | changes)
+
+    @classmethod
+    def from_events(
+        cls,
+        samples: Int[Tensor, " event"],
+        times: Float[Tensor, " event"],
+        units: Int[Tensor, " event"],
+        *,
+        n_samples: int,
+        unit_shape: int | tuple[int, ...],
+        duration: float,
+        amplitudes: Float[Tensor, " event"] | None = None,
+    ) -> Self:
+        """From one flat event list with a sample index per event.
+
+        Args:
+            samples: [E], ascending, 0 <= sample < n_samples.
+            times: [E], seconds, ascending within a sample.
+            units: [E], flat unit indices.
+            n_samples: B; samples without events are allowed.
+            unit_shape: N, or the shape whose C-order index `units` is.
+            duration: seconds.
+            amplitudes: [E]; ones by default.
+        """
+        check.sample_indices(samples, n_samples)
+        return cls(
+            units=units.to(torch.int32) if check.is_integer(units) else units,
+            times=times,
+            amplitudes=torch.ones_like(times) if amplitudes is None else amplitudes,
+            offsets=ragged.offsets_of(samples.to(torch.int64), n_samples),
+            unit_shape=check.shape(unit_shape),
+            duration=duration,
+        )
+
+    @classmethod
+    def from_samples(
+        cls,
+        samples: Sequence[tuple[Any, Any]],
+        *,
+        unit_shape: int | tuple[int, ...],
+        duration: float,
+        dtype: torch.dtype = torch.float32,
+    ) -> Self:
+        """From one `(times, units)` pair per sample (lists, arrays or tensors; times in seconds, ascending)."""
+        pairs = [check.pair(index, sample, dtype) for index, sample in enumerate(samples)]
+        lengths = torch.tensor([0] + [times.numel() for times, _ in pairs])
+        times = torch.cat([times for times, _ in pairs]) if pairs else torch.zeros(0, dtype=dtype)
+        return cls(
+            units=torch.cat([units for _, units in pairs]) if pairs else torch.zeros(0, dtype=torch.int32),
+            times=times,
+            amplitudes=torch.ones_like(times),
+            offsets=lengths.cumsum(0),
+            unit_shape=check.shape(unit_shape),
+            duration=duration,
+        )
+
+    @classmethod
+    def from_dense(cls, raster: Float[Tensor, "time batch *unit"], *, dt: float) -> Self:
+        """From a dense raster [T, B, *unit]: every non-zero cell becomes an event with that amplitude.
+
+        A raster that requires grad gets its exact gradient at every cell: silent cells become a dense support.
+        """
+        from ranvier.spikes.dense import from_dense
+
+        return from_dense(cls, raster, dt)
+
+    @property
+    def n_samples(self) -> int:
+        """B, the number of samples."""
+        return self.offsets.numel() - 1
+
+    @property
+    def n_units(self) -> int:
+        """N, the number of units of the sending layer."""
+        return prod(self.unit_shape)
+
+    @property
+    def n_events(self) -> int:
+        """E, the number of events of the whole batch."""
+        return self.units.numel()
+
+    @property
+    def n_steps(self) -> int:
+        """T, the number of grid steps. Raises in continuous time."""
+        return round(self.duration / self.on_grid_only("n_steps"))
+
+    def on_grid_only(self, name: str) -> float:
+        """The grid step, or a ValueError that says `name` needs a grid."""
+        if self.dt is None:
+            raise ValueError(f"`{name}` needs spikes on a time grid; call `on_grid(dt)` first. Got continuous time.")
+        return self.dt
+
+    def __len__(self) -> int:
+        return self.n_samples
+
+    def __getitem__(self, samples: int | slice | Sequence[int] | Tensor) -> Self:
+        """Some of the samples, in the given order; the batch axis stays."""
+        indices = check.selection(samples, self.n_samples, self.offsets.device)
+        events, offsets = ragged.gather_samples(self.offsets, indices)
+        per_event = {
+            name: None if (value := getattr(self, name)) is None else value[events]
+            for name in ("units", "times", "amplitudes", "steps", "marks")
+        }
+        return self._with(**per_event, offsets=offsets, support=self._support_of(indices))
+
+    def _support_of(self, indices: Tensor) -> Support | None:
+        support = self.support
+        if support is None:
+            return None
+        if support.units is None or support.steps is None or support.offsets is None:
+            return Support(support.values[:, indices])
+        cells, offsets = ragged.gather_samples(support.offsets, indices)
+        return Support(support.values[cells], support.units[cells], support.steps[cells], offsets)
+
+    def to(self, target: torch.device | str | torch.dtype) -> Self:
+        """Move to a device, or convert times, amplitudes, marks and support to a floating dtype."""
+        if isinstance(target, torch.dtype) and not target.is_floating_point:
+            raise TypeError(f"`target` of Spikes.to must be a device or a floating dtype. Got {target}.")
+
+        def move(value: Tensor | None) -> Tensor | None:
+            if value is None or (isinstance(target, torch.dtype) and not value.is_floating_point()):
+                return value
+            return value.to(target)
+
+        moved = {
+            field.name: move(value)
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        if self.support is not None:
+            moved["support"] = replace(
+                self.support, **{f.name: move(getattr(self.support, f.name)) for f in fields(Support)}
+            )
+        return self._with(**moved)
+
+    def on_grid(self, dt: float, *, coincident: Literal["sum", "one"]) -> Self:
+        """Round every event to the nearest step of a grid of `dt` seconds.
+
+        Rounding is done in float64; n_steps is duration / dt rounded; an event that rounds to step n_steps or beyond is
+        dropped and counted in `record.dropped`. The gradient with respect to the times passes straight through.
+
+        Args:
+            dt: seconds, 0 < dt <= duration.
+            coincident: what becomes of several events of one unit in one step: "sum" adds their amplitudes into one
+                event, "one" keeps the first and drops the others.
+        """
+        from ranvier.spikes.grid import on_grid
+
+        return on_grid(self, dt, coincident)
+
+    def delayed(self, delay: float | Float[Tensor, ""] | Float[Tensor, " unit"]) -> Self:
+        """Every spike, and its support, later by `delay` seconds (axonal: one for all units, or [N], one per unit).
+
+        On a grid steps move by the delay rounded to the grid and the gradient passes straight through. What would end
+        past `duration` is left out, with zero gradient. Negative delays are refused.
+        """
+        from ranvier.spikes.delay import delayed
+
+        return delayed(self, delay)
+
+    def counts(self) -> Float[Tensor, "batch unit"]:
+        """Spikes per sample and unit [B, N], differentiable for rate penalties.
+
+        The sum of `marks` where the producer emits them, else of the amplitudes (silent support included).
+        """
+        from ranvier.spikes.measure import counts
+
+        return counts(self)
+
+    def rates(self) -> Float[Tensor, "batch unit"]:
+        """`counts` per second [B, N], in Hz."""
+        return self.counts() / self.duration
+
+    def first_times(self) -> Float[Tensor, "batch unit"]:
+        """Time of each unit's first spike [B, N] in seconds, infinite where silent; differentiable in `times`."""
+        from ranvier.spikes.measure import first_times
+
+        return first_times(self)
+
+    def to_dense(self) -> Float[Tensor, "time batch *unit"]:
+        """The raster [T, B, *unit_shape] of amplitudes, differentiable in amplitudes and support. Needs a grid."""
+        from ranvier.spikes.dense import to_dense
+
+        return to_dense(self)
+
+
+def collate(batch: Sequence[Spikes]) -> Spikes:
+    """Concatenate the samples of several Spikes of one layer, grid and duration into one."""
+    check.collatable(batch)
+    first = batch[0]
+    lengths = torch.cat([spikes.offsets.diff() for spikes in batch])
+    joined = {
+        name: None if getattr(first, name) is None else torch.cat([getattr(spikes, name) for spikes in batch])
+        for name in ("units", "times", "amplitudes", "steps", "marks")
+    }
+    return first._with(**joined, offsets=torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]))
