@@ -1,90 +1,97 @@
 """Axonal delays: every spike of a unit, and its support, later by that unit's delay."""
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ranvier.spikes import ragged
+from ranvier.spikes import check, ragged
+from ranvier.spikes.grid import times_at
 from ranvier.spikes.spikes import Spikes, Support
 
 
 def delayed(spikes: Spikes, delay: float | Tensor) -> Spikes:
     """See `Spikes.delayed`."""
-    per_unit = _per_unit(spikes, delay)
-    later = spikes.times + per_unit[spikes.units.long()]
-    sample = ragged.samples_of(spikes.offsets)
+    exact = check.delay(delay, spikes)
+    later = spikes.times + _at(exact.to(spikes.times.dtype), spikes.units)
+    sample = ragged.samples_of(spikes.offsets, spikes.n_events)
+    support = spikes.support
     if spikes.dt is None:
-        steps, key = None, later.detach().double()
-        keep = key <= spikes.duration
+        steps = None
+        keep = later.detach() <= check.latest(spikes.duration, later.dtype)
+        event = _restored(keep, sample, later.detach(), None, per_unit=exact.ndim == 1)
+        times = later[event]
     else:
         assert spikes.steps is not None
-        shift = _steps(per_unit, spikes.dt)
-        steps = spikes.steps + shift[spikes.units.long()]
-        key, keep = steps, steps < spikes.n_steps
-        exact = (steps.double() * spikes.dt).to(later.dtype)
-        later = exact + (later - later.detach())
-    order = _by_sample_then(key, sample, keep)
+        shift = _shift(exact, spikes.dt, spikes.n_steps)
+        steps = spikes.steps + _at(shift, spikes.units)
+        keep = steps < spikes.n_steps
+        event = _restored(keep, sample, steps, spikes.n_steps, per_unit=exact.ndim == 1)
+        steps = steps[event].to(torch.int32)
+        times = times_at(steps, spikes.dt, later[event])
+        support = None if support is None else _delayed_support(support, shift, spikes)
     return spikes._with(
-        units=spikes.units[order],
-        times=later[order],
-        amplitudes=spikes.amplitudes[order],
-        marks=None if spikes.marks is None else spikes.marks[order],
-        steps=None if steps is None else steps[order],
+        units=spikes.units[event],
+        times=times,
+        amplitudes=spikes.amplitudes[event],
+        marks=None if spikes.marks is None else spikes.marks[event],
+        steps=steps,
         offsets=ragged.offsets_where(spikes.offsets, keep),
-        support=None if spikes.support is None else _delayed_support(spikes, spikes.support, per_unit),
-        record=replace(spikes.record, dropped=spikes.record.dropped + spikes.n_events - order.numel()),
+        support=support,
+        record=replace(spikes.record, dropped=spikes.record.dropped + spikes.n_events - event.numel()),
     )
 
 
-def _per_unit(spikes: Spikes, delay: float | Tensor) -> Tensor:
-    values = torch.as_tensor(delay, dtype=spikes.times.dtype, device=spikes.times.device)
-    if values.ndim > 1 or (values.ndim == 1 and values.numel() != spikes.n_units):
-        raise ValueError(
-            f"`delay` of delayed must be one number or one per unit, ({spikes.n_units},). Got {tuple(values.shape)}."
-        )
-    if not bool(values.isfinite().all()) or float(values.detach().min()) < 0:
-        raise ValueError(f"`delay` of delayed must be finite and >= 0 s. Got {float(values.detach().min())}.")
-    return values.expand(spikes.n_units)
+def _at(per_unit: Tensor, units: Tensor) -> Tensor:
+    return per_unit if per_unit.ndim == 0 else per_unit.index_select(0, units)
 
 
-def _steps(per_unit: Tensor, dt: float) -> Tensor:
-    return (per_unit.detach().double() / dt).round().to(torch.int32)
+def _shift(exact: Tensor, dt: float, n_steps: int) -> Tensor:
+    return (exact.detach() / dt).round().clamp(max=n_steps).long()
 
 
-def _by_sample_then(key: Tensor, sample: Tensor, keep: Tensor) -> Tensor:
+def _restored(keep: Tensor, sample: Tensor, key: Tensor, n_keys: int | None, *, per_unit: bool) -> Tensor:
     """Positions of the kept events, sorted by sample, then key; equal keys keep their order."""
-    order = torch.argsort(key, stable=True)
-    order = order[torch.argsort(sample[order], stable=True)]
-    return order[keep[order]]
+    event = keep.nonzero().flatten()
+    if not per_unit:
+        return event
+    if n_keys is not None:
+        return event[torch.argsort((sample * n_keys + key)[event], stable=True)]
+    event = event[torch.argsort(key[event], stable=True)]
+    return event[torch.argsort(sample[event], stable=True)]
 
 
-def _delayed_support(spikes: Spikes, support: Support, per_unit: Tensor) -> Support:
-    assert spikes.dt is not None
-    shift = _steps(per_unit, spikes.dt)
+def _delayed_support(support: Support, shift: Tensor, spikes: Spikes) -> Support:
     if support.units is None or support.steps is None or support.offsets is None:
-        return Support(_ShiftZeros.apply(support.values, shift.long()))
-    steps = support.steps + shift[support.units.long()]
+        return Support(_LaterZeros.apply(support.values, shift.expand(spikes.n_units)))
+    steps = support.steps + _at(shift, support.units)
     keep = steps < spikes.n_steps
-    order = _by_sample_then(steps, ragged.samples_of(support.offsets), keep)
+    sample = ragged.samples_of(support.offsets, steps.numel())
+    cell = _restored(keep, sample, steps, spikes.n_steps, per_unit=shift.ndim == 1)
     return Support(
-        support.values[order], support.units[order], steps[order], ragged.offsets_where(support.offsets, keep)
+        values=support.values[cell],
+        units=support.units[cell],
+        steps=steps[cell].to(torch.int32),
+        offsets=ragged.offsets_where(support.offsets, keep),
     )
 
 
-class _ShiftZeros(torch.autograd.Function):
+class _LaterZeros(torch.autograd.Function):
     """A zero raster [T, B, N] whose unit n is later by shift[n] steps: only its gradient moves."""
 
     @staticmethod
-    def forward(ctx, raster: Tensor, shift: Tensor) -> Tensor:  # noqa: ANN001
-        ctx.save_for_backward(shift)
+    def forward(raster: Tensor, shift: Tensor) -> Tensor:
         return raster.new_zeros(()).expand(raster.shape)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:  # noqa: ANN001
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[1])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (shift,) = ctx.saved_tensors
         n_steps = grad.shape[0]
-        source = torch.arange(n_steps, device=grad.device)[:, None] + shift
-        inside = (source < n_steps)[:, None, :]
-        source = source.clamp(max=n_steps - 1)[:, None, :].expand(grad.shape)
-        return grad.gather(0, source) * inside, None
+        later = (torch.arange(n_steps, device=grad.device)[:, None] + shift)[:, None, :]  # [T, 1, N]
+        source = later.clamp(max=n_steps - 1).expand(grad.shape)
+        return grad.gather(0, source).masked_fill(later >= n_steps, 0.0), None

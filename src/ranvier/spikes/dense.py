@@ -1,28 +1,22 @@
 """The border to dense rasters [T, B, *unit]."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from ranvier.spikes import ragged
+from ranvier.spikes import check, ragged
 from ranvier.spikes.spikes import Spikes, Support
 
 
-def from_dense(cls: type[Spikes], raster: Tensor, dt: float) -> Spikes:
+def from_dense(raster: Tensor, dt: float) -> Spikes:
     """See `Spikes.from_dense`."""
-    if raster.ndim < 3 or not raster.is_floating_point():
-        raise ValueError(
-            f"`raster` of from_dense must be a floating tensor [time, batch, *unit]. "
-            f"Got {tuple(raster.shape)}, {raster.dtype}."
-        )
-    if not dt > 0:
-        raise ValueError(f"`dt` of from_dense must be > 0 s. Got {dt}.")
-    if not bool(raster.isfinite().all()):
-        raise ValueError("`raster` of from_dense must be finite. Got NaN or infinity.")
+    check.raster(raster, dt)
     n_steps, n_samples = raster.shape[:2]
     flat = raster.flatten(2)
-    sample, step, unit = (flat.detach() != 0).transpose(0, 1).nonzero(as_tuple=True)
-    silent = Support(flat - flat.detach()) if raster.requires_grad else None
-    return cls(
+    spiking = flat.detach() != 0
+    sample, step, unit = spiking.transpose(0, 1).nonzero(as_tuple=True)
+    return Spikes(
         units=unit.to(torch.int32),
         times=(step.double() * dt).to(raster.dtype),
         amplitudes=flat[step, sample, unit],
@@ -31,7 +25,7 @@ def from_dense(cls: type[Spikes], raster: Tensor, dt: float) -> Spikes:
         duration=n_steps * dt,
         steps=step.to(torch.int32),
         dt=dt,
-        support=silent,
+        support=Support(_SilentZeros.apply(flat, spiking)) if raster.requires_grad else None,
     )
 
 
@@ -40,24 +34,36 @@ def to_dense(spikes: Spikes) -> Tensor:
     spikes.on_grid_only("to_dense")
     assert spikes.steps is not None
     shape = (spikes.n_steps, spikes.n_samples, spikes.n_units)
-    cells = (spikes.steps.long(), ragged.samples_of(spikes.offsets), spikes.units.long())
-    raster = _background(spikes, shape)
-    if raster is None:
-        raster = spikes.amplitudes.new_zeros(shape)
-    else:
-        silent = torch.ones(shape, dtype=torch.bool, device=raster.device).index_put(
-            cells, torch.zeros((), dtype=torch.bool, device=raster.device)
-        )
-        raster = raster * silent
-    return raster.index_put(cells, spikes.amplitudes, accumulate=True).view(*shape[:2], *spikes.unit_shape)
+    sample = ragged.samples_of(spikes.offsets, spikes.n_events)
+    cells = (spikes.steps.long(), sample, spikes.units.long())
+    raster = _silence(spikes, shape).index_put(cells, spikes.amplitudes, accumulate=True)
+    return raster.view(*shape[:2], *spikes.unit_shape)
 
 
-def _background(spikes: Spikes, shape: tuple[int, int, int]) -> Tensor | None:
-    """The silent cells' zeros, with their gradient."""
+def _silence(spikes: Spikes, shape: tuple[int, int, int]) -> Tensor:
+    """A zero raster that takes the gradient of the silent cells."""
     support = spikes.support
     if support is None:
-        return None
+        return spikes.amplitudes.new_zeros(shape)
     if support.units is None or support.steps is None or support.offsets is None:
         return support.values
-    cells = (support.steps.long(), ragged.samples_of(support.offsets), support.units.long())
-    return support.values.new_zeros(shape).index_put(cells, support.values, accumulate=True)
+    sample = ragged.samples_of(support.offsets, support.units.numel())
+    cells = (support.steps.long(), sample, support.units.long())
+    return support.values.new_zeros(shape).index_put(cells, support.values)
+
+
+class _SilentZeros(torch.autograd.Function):
+    """A stride-0 zero raster whose gradient reaches the silent cells of `raster` [T, B, N] only."""
+
+    @staticmethod
+    def forward(raster: Tensor, spiking: Tensor) -> Tensor:
+        return raster.new_zeros(()).expand(raster.shape)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[1])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (spiking,) = ctx.saved_tensors
+        return grad.masked_fill(spiking, 0.0), None

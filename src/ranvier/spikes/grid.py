@@ -1,53 +1,69 @@
-"""From continuous time, or a finer grid, to a time grid."""
+"""From continuous time, or another grid, to a time grid. On a grid steps are primary and times follow from them."""
 
+from dataclasses import replace
 from typing import Literal
 
 import torch
+from torch import Tensor
 
-from ranvier.spikes import ragged
+from ranvier.spikes import check, ragged
 from ranvier.spikes.spikes import Spikes
 
 
 def on_grid(spikes: Spikes, dt: float, coincident: Literal["sum", "one"]) -> Spikes:
     """See `Spikes.on_grid`."""
-    if coincident not in ("sum", "one"):
-        raise ValueError(f"`coincident` of on_grid must be 'sum' or 'one'. Got {coincident!r}.")
-    if not 0 < dt <= spikes.duration:
-        raise ValueError(f"`dt` of on_grid must be > 0 s and at most the duration, {spikes.duration} s. Got {dt}.")
-    if spikes.support is not None:
-        raise ValueError("`on_grid` takes inputs, not the activity of a surrogate layer. Got spikes with support.")
-    n_steps = max(round(spikes.duration / dt), 1)
-    steps = (spikes.times.detach().double() / dt).round().long()
+    n_steps = check.griddable(spikes, dt, coincident)
+    n_units = spikes.n_units
+    steps = _nearest(spikes, dt)
     keep = steps < n_steps
-    sample = ragged.samples_of(spikes.offsets)[keep]
-    steps, units = steps[keep], spikes.units[keep].long()
-    amplitudes, shift = spikes.amplitudes[keep], (spikes.times - spikes.times.detach())[keep]
-    dropped = spikes.n_events - steps.numel()
+    cell = ragged.samples_of(spikes.offsets, spikes.n_events).mul_(n_steps).add_(steps).mul_(n_units)
+    cell = cell.add_(spikes.units)[keep]
+    cell, order = torch.sort(cell, stable=True)
+    event = keep.nonzero().flatten()[order]
+    dropped = spikes.n_events - cell.numel()
 
-    cell = (sample * n_steps + steps) * spikes.n_units + units
-    cell, event = torch.sort(cell, stable=True)
-    first = torch.ones_like(cell, dtype=torch.bool)
-    first[1:] = cell[1:] != cell[:-1]
-    if coincident == "one":
-        event = event[first]
-        amplitudes, shift = amplitudes[event], shift[event]
+    is_first = torch.ones_like(cell, dtype=torch.bool)
+    is_first[1:] = cell[1:] != cell[:-1]
+    first = event[is_first]
+    times, amplitudes, marks = spikes.times, spikes.amplitudes, spikes.marks
+    if coincident == "one" or first.numel() == event.numel():
+        times, amplitudes = times[first], amplitudes[first]
+        marks = None if marks is None else marks[first]
     else:
-        group = first.cumsum(0) - 1
-        total = amplitudes.new_zeros(int(first.sum())).index_add(0, group, amplitudes[event])
-        # Each event moves the sum in proportion to its amplitude: dL/dt_i = a_i/a dL/dt.
-        share = torch.nan_to_num(amplitudes[event].detach() / total.detach()[group], 0.0, 0.0, 0.0)
-        shift = shift.new_zeros(total.numel()).index_add(0, group, share * shift[event])
-        amplitudes, event = total, event[first]
-    steps, units, sample = steps[event], units[event], sample[event]
-    times = (steps.double() * dt).to(spikes.times.dtype)
-    return Spikes.trusted(
-        units=units.to(torch.int32),
-        times=times + shift,
+        group = is_first.cumsum(0) - 1
+        parts, amplitudes = amplitudes[event], _summed(amplitudes[event], group, first.numel())
+        marks = None if marks is None else _summed(marks[event], group, first.numel())
+        # An event moves the sum in proportion to its amplitude: dL/dt_i = a_i/a dL/dt.
+        share = torch.nan_to_num(parts.detach() / amplitudes.detach()[group], 0.0, 0.0, 0.0)
+        times = _summed(share * times[event], group, first.numel())
+    steps = steps[first]
+    bounds = torch.arange(spikes.n_samples + 1, device=cell.device) * (n_steps * n_units)
+    return spikes._with(
+        units=spikes.units[first],
+        times=times_at(steps, dt, times),
         amplitudes=amplitudes,
-        offsets=ragged.offsets_of(sample, spikes.n_samples),
-        unit_shape=spikes.unit_shape,
+        marks=marks,
+        steps=steps,
+        offsets=torch.searchsorted(cell[is_first], bounds),
         duration=n_steps * dt,
-        steps=steps.to(torch.int32),
         dt=dt,
-        record=type(spikes.record)(spikes.record.backend, spikes.record.clipped, spikes.record.dropped + dropped),
+        record=replace(spikes.record, dropped=spikes.record.dropped + dropped),
     )
+
+
+def times_at(steps: Tensor, dt: float, times: Tensor) -> Tensor:
+    """steps * dt in the type of `times`, which get the gradient straight through."""
+    exact = (steps.double() * dt).to(times.dtype)
+    return exact + (times - times.detach()) if times.requires_grad else exact
+
+
+def _nearest(spikes: Spikes, dt: float) -> Tensor:
+    if spikes.steps is None or spikes.dt is None:
+        quotient = spikes.times.detach().double() / dt
+    else:
+        quotient = spikes.steps.double() * (spikes.dt / dt)
+    return quotient.round_().to(torch.int32)
+
+
+def _summed(values: Tensor, group: Tensor, n_groups: int) -> Tensor:
+    return values.new_zeros(n_groups).index_add(0, group, values)

@@ -1,33 +1,36 @@
 """Arithmetic on ragged batches: `offsets` [B+1] say where each sample's events begin and end."""
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int, Int64
 from torch import Tensor
 
 
-def samples_of(offsets: Int[Tensor, " bounds"]) -> Int[Tensor, " event"]:
-    """The sample index of every event."""
-    n_samples = offsets.numel() - 1
-    return torch.repeat_interleave(torch.arange(n_samples, device=offsets.device), offsets.diff())
+def samples_of(offsets: Int64[Tensor, " bounds"], n_events: int | None = None) -> Int64[Tensor, " event"]:
+    """The sample index of every event. A known `n_events` spares a GPU the wait for the total."""
+    samples = torch.arange(offsets.numel() - 1, device=offsets.device)
+    return torch.repeat_interleave(samples, offsets.diff(), output_size=n_events)
 
 
-def offsets_of(sample: Int[Tensor, " event"], n_samples: int) -> Int[Tensor, " bounds"]:
+def offsets_of(sample: Int[Tensor, " event"], n_samples: int) -> Int64[Tensor, " bounds"]:
     """The offsets of events whose sample indices are given in ascending order."""
-    counts = torch.bincount(sample, minlength=n_samples)
-    return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    bounds = torch.arange(n_samples + 1, dtype=sample.dtype, device=sample.device)
+    return torch.searchsorted(sample.contiguous(), bounds)
 
 
-def offsets_where(offsets: Int[Tensor, " bounds"], keep: Tensor) -> Int[Tensor, " bounds"]:
+def offsets_where(
+    offsets: Int64[Tensor, " bounds"], keep: Bool[Tensor, " event"]
+) -> Int64[Tensor, " bounds"]:
     """The offsets after only the events with `keep` true remain."""
-    kept_before = torch.cat([offsets.new_zeros(1), keep.to(torch.int64).cumsum(0)])
+    kept_before = torch.cat([offsets.new_zeros(1), keep.cumsum(0)])
     return kept_before[offsets]
 
 
 def gather_samples(
-    offsets: Int[Tensor, " bounds"], indices: Int[Tensor, " chosen"]
-) -> tuple[Int[Tensor, " event"], Int[Tensor, " new_bounds"]]:
+    offsets: Int64[Tensor, " bounds"], indices: Int64[Tensor, " chosen"]
+) -> tuple[Int64[Tensor, " event"], Int64[Tensor, " new_bounds"]]:
     """The positions of the events of the chosen samples, in their order, and the new offsets."""
-    lengths = (offsets[1:] - offsets[:-1])[indices]
+    begins = offsets[indices]
+    lengths = offsets[indices + 1] - begins
     new_offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-    first = torch.repeat_interleave(offsets[:-1][indices] - new_offsets[:-1], lengths)
+    first = torch.repeat_interleave(begins - new_offsets[:-1], lengths)
     return first + torch.arange(first.numel(), device=offsets.device), new_offsets

@@ -1,0 +1,8 @@
+"""How credit flows back: small frozen dataclasses that a layer is given, and the surrogate shapes."""
+
+from ranvier.gradients.eventprop import EventProp
+from ranvier.gradients.surrogate import Esser, Shape, SigmoidDerivative, Surrogate, SuperSpike
+
+Gradient = EventProp | Surrogate
+
+__all__ = ["Esser", "EventProp", "Gradient", "Shape", "SigmoidDerivative", "Surrogate", "SuperSpike"]

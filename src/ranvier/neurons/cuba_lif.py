@@ -1,0 +1,53 @@
+"""The current-based leaky integrate-and-fire neuron, the library's base model.
+
+    tau_mem dV/dt = -V + I + bias        tau_syn dI/dt = -I
+
+A spike that arrives adds its weight to I. When V reaches the threshold the neuron spikes and V is reset.
+References: Wunderlich & Pehle, Sci. Rep. 11:12829 (2021); Zenke & Vogels, Neural Comput. 33:899 (2021).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from ranvier.neurons.neuron import Neuron, Parameter, Reset, Value, matrix, vector
+
+
+@dataclass(frozen=True)
+class CubaLIF(Neuron):
+    """Current-based leaky integrate-and-fire. The equations stand in the module's docstring.
+
+    Every value is one number, or one per unit (any sequence).
+
+    Args:
+        tau_mem: membrane time constant, s, > 0.
+        tau_syn: synaptic time constant, s, > 0; may equal tau_mem.
+        threshold: dimensionless, > 0.
+        bias: constant current.
+        reset: "zero" sets V to 0, "subtract" takes the threshold off, "none" leaves V.
+        learn: names of the parameters to train.
+    """
+
+    tau_mem: Value = 20e-3
+    tau_syn: Value = 10e-3
+    threshold: Value = 1.0
+    bias: Value = 0.0
+    reset: Reset = "zero"
+    learn: tuple[str, ...] = ()
+
+    states: ClassVar = ("V", "I")
+    entered: ClassVar = "I"
+    arrival: ClassVar = "after"
+    parameters: ClassVar = {
+        "tau_mem": Parameter("s", True, "membrane time constant"),
+        "tau_syn": Parameter("s", True, "synaptic time constant"),
+        "threshold": Parameter("", True, "membrane value at which the neuron spikes"),
+        "bias": Parameter("", False, "constant current"),
+    }
+
+    def flow(self, values: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """See `Neuron.flow`."""
+        membrane, synapse = 1 / values["tau_mem"], 1 / values["tau_syn"]
+        return matrix([[-membrane, membrane], [0.0, -synapse]]), vector([values["bias"] * membrane, 0.0])

@@ -1,0 +1,150 @@
+"""A neuron as numbers: what an engine needs to let time pass on a grid, and nothing else.
+
+From the flow dx/dt = A x + c and the step dt:
+
+    propagator P = exp(A dt) and drift d, differentiable in the neuron's parameters;
+    arrival_row  = -A e_in     dL/dt of a spike with weight w that arrives is  w * arrival_row . mu
+    reset_row    = -A e_V      (for EventProp's jump)
+    slope_row, slope_offset    = tau_0 (A x + c)_V, the membrane's slope times its own time constant tau_0 = -1 / A_VV
+    leak         = 1 / tau_0
+
+with mu the adjoint dL/dx, e_in and e_V the unit vectors of the entered state and of the membrane. The rows carry no
+gradient: they multiply first-order quantities only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ranvier.neurons.neuron import Neuron, Reset
+
+
+@dataclass(frozen=True)
+class Structure:
+    """The part of a neuron that kernels are specialised to.
+
+    Attributes:
+        states: names of the states, the membrane first.
+        entered: index of the state that arrivals enter.
+        arrival: "after" or "before" the threshold test.
+        reset: "zero", "subtract" or "none".
+        flows: flows[s][r] is true where state r flows into state s (structural non-zeros of P).
+        drifts: drifts[s] is true where state s has a drift.
+        per_unit: whether coefficients differ between units.
+    """
+
+    states: tuple[str, ...]
+    entered: int
+    arrival: Literal["after", "before"]
+    reset: Reset
+    flows: tuple[tuple[bool, ...], ...]
+    drifts: tuple[bool, ...]
+    per_unit: bool
+
+
+@dataclass(frozen=True)
+class Dynamics:
+    """See the module's docstring. The leading axis [...] is absent when all units share every value, else [N].
+
+    Attributes:
+        structure: what stays the same from step to step.
+        propagator: [..., S, S], differentiable.
+        drift: [..., S], differentiable.
+        threshold: [...], differentiable; None for a neuron that does not spike.
+        arrival_row, reset_row, slope_row: [..., S].
+        slope_offset, leak: [...].
+    """
+
+    structure: Structure
+    propagator: Tensor
+    drift: Tensor
+    threshold: Tensor | None
+    arrival_row: Tensor
+    reset_row: Tensor
+    slope_row: Tensor
+    slope_offset: Tensor
+    leak: Tensor
+
+
+def dynamics(neuron: Neuron, dt: float, values: Mapping[str, Tensor] | None, dtype: torch.dtype) -> Dynamics:
+    """The numbers of one neuron on a grid of `dt` seconds.
+
+    Args:
+        neuron: the model with its fixed values.
+        dt: seconds, > 0.
+        values: the learned parameters, [] or [N]; the others are the neuron's own. None when nothing is learned.
+        dtype: floating type of what comes back; the exponentials are taken in float64.
+    """
+    if not dt > 0:
+        raise ValueError(f"`dt` of dynamics must be > 0 s. Got {dt}.")
+    if not values:
+        return _fixed(neuron, dt, dtype)
+    return _compute(neuron, dt, neuron.tensors() | {name: value.double() for name, value in values.items()}, dtype)
+
+
+@lru_cache(maxsize=256)
+@torch.inference_mode(False)
+def _fixed(neuron: Neuron, dt: float, dtype: torch.dtype) -> Dynamics:
+    return _compute(neuron, dt, neuron.tensors(), dtype)
+
+
+def _compute(neuron: Neuron, dt: float, values: Mapping[str, Tensor], dtype: torch.dtype) -> Dynamics:
+    flow, constant = neuron.flow(values)
+    propagator, drift = _step(flow, constant, dt)
+    entered = neuron.states.index(neuron.entered)
+    rows, leak = flow.detach(), -flow.detach()[..., 0, 0]
+    slope_offset = constant.detach()[..., 0] / leak
+    threshold = values["threshold"] if neuron.spiking else None
+    units = torch.broadcast_shapes(propagator.shape[:-2], () if threshold is None else threshold.shape)
+
+    def spread(value: Tensor, own_axes: int) -> Tensor:
+        return value.expand((*units, *value.shape[value.ndim - own_axes :])).to(dtype)
+
+    return Dynamics(
+        structure=_structure(neuron, bool(units)),
+        propagator=spread(propagator, 2),
+        drift=spread(drift, 1),
+        threshold=None if threshold is None else spread(threshold, 0),
+        arrival_row=spread(-rows[..., :, entered], 1),
+        reset_row=spread(-rows[..., :, 0], 1),
+        slope_row=spread(rows[..., 0, :] / leak[..., None], 1),
+        slope_offset=spread(slope_offset, 0),
+        leak=spread(leak, 0),
+    )
+
+
+def _step(flow: Tensor, constant: Tensor, dt: float) -> tuple[Tensor, Tensor]:
+    """P and d from one exponential of the flow with the constant as a further, resting state."""
+    n_states = flow.shape[-1]
+    constant = constant.expand(flow.shape[:-1])
+    flow = flow.expand(*constant.shape, n_states)
+    extended = torch.nn.functional.pad(torch.cat([flow, constant[..., None]], -1), (0, 0, 0, 1))
+    step = torch.linalg.matrix_exp(extended * dt)
+    return step[..., :n_states, :n_states], step[..., :n_states, n_states]
+
+
+@lru_cache(maxsize=256)
+def _structure(neuron: Neuron, per_unit: bool) -> Structure:
+    flow, constant = neuron.flow(neuron.tensors())
+    reaches = (flow.reshape(-1, *flow.shape[-2:]) != 0).any(0) | torch.eye(flow.shape[-1], dtype=torch.bool)
+    for _ in neuron.states:
+        reaches = reaches | (reaches.double() @ reaches.double() > 0)
+    driven = (constant.reshape(-1, constant.shape[-1]) != 0).any(0)
+    if "bias" in neuron.learn:
+        driven = driven | (neuron.flow(neuron.tensors() | {"bias": torch.ones((), dtype=torch.float64)})[1] != 0)
+    drifts = (reaches & driven.reshape(1, -1)).any(-1)
+    return Structure(
+        states=neuron.states,
+        entered=neuron.states.index(neuron.entered),
+        arrival=neuron.arrival,
+        reset=getattr(neuron, "reset", "none"),
+        flows=tuple(tuple(bool(entry) for entry in row) for row in reaches),
+        drifts=tuple(bool(entry) for entry in drifts.reshape(-1)),
+        per_unit=per_unit,
+    )

@@ -1,0 +1,364 @@
+"""The Numba path: options for the kernel templates, work shared between threads, arrays in and out.
+
+Memory layout and derivation: README.md. Everything here is numpy; `op.py` joins it to autograd.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranvier.neurons import Structure
+from ranvier.ops import threads
+from ranvier.ops.compile import kernel
+
+Array = NDArray[Any]
+_PACKAGE = "ranvier.ops.clocked"
+_BLOCK = 16  # samples that share a product; measured: benchmarks/README.md
+
+
+class EventList(NamedTuple):
+    """Events or cells of a ragged batch: offsets int64 [B+1], steps and units int32 [E]."""
+
+    offsets: Array
+    steps: Array
+    units: Array
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """A neuron's numbers as arrays: entries [...] when shared, [..., N] when per unit."""
+
+    propagator: Array
+    drift: Array
+    threshold: Array
+    lower: Array
+    arrival_row: Array
+    reset_row: Array
+    slope_row: Array
+    slope_offset: Array
+    leak: Array
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a kernel is specialised to.
+
+    Attributes:
+        structure: the neuron's.
+        recurrent: whether there are recurrent weights.
+        method: "eventprop", "surrogate", or "none" for integrators without a threshold.
+        support: "none", "compact" or "dense".
+        through_reset, through_recurrence: see `Surrogate`.
+        forced: whether spikes are given.
+        dtype: "float32" or "float64".
+    """
+
+    structure: Structure
+    recurrent: bool
+    method: str
+    support: str
+    through_reset: bool
+    through_recurrence: bool
+    forced: bool
+    dtype: str
+
+    @property
+    def pending(self) -> bool:
+        """Whether own spikes of the last step are part of the state."""
+        return self.recurrent and self.structure.arrival == "before"
+
+    @property
+    def n_states(self) -> int:
+        """Rows of the state array."""
+        return len(self.structure.states) + self.pending
+
+    def options(self, **more: Any) -> tuple[tuple[str, Any], ...]:
+        """The template's variables."""
+        structure = self.structure
+        common = {
+            "states": tuple(range(len(structure.states))),
+            "entered": structure.entered,
+            "arrival": structure.arrival,
+            "reset": structure.reset,
+            "flows": structure.flows,
+            "drifts": structure.drifts,
+            "per_unit": structure.per_unit,
+            "recurrent": self.recurrent,
+            "pending": self.pending,
+            "spiking": self.method != "none",
+            "support": self.support,
+            "real": f"np.{self.dtype}",
+        }
+        return tuple(sorted((common | more).items()))
+
+
+@dataclass(frozen=True)
+class Emitted:
+    """What a forward pass leaves: the spikes with one number each, the support, traces and the final state.
+
+    Attributes:
+        spikes: events with their `values` (slope for EventProp, V for surrogates).
+        support: silent cells with their V, compact only.
+        trace: V [T, B, N] for dense support and integrators.
+        final: [S, B, N].
+        consumed: number of input events the kernel used.
+    """
+
+    spikes: EventList
+    values: Array
+    support: EventList
+    support_values: Array
+    trace: Array
+    final: Array
+    consumed: int
+
+
+def _no_cells(n_samples: int) -> EventList:
+    return EventList(np.zeros(n_samples + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.int32))
+
+
+def forward(
+    plan: Plan,
+    n_steps: int,
+    events: EventList,
+    amplitudes: Array,
+    w_in: Array,
+    w_rec: Array | None,
+    numbers: Coefficients,
+    initial: Array,
+    forced: EventList | None,
+) -> Emitted:
+    """Run every sample, chunk by chunk. Shapes: amplitudes [E], w_in [n_in, N], w_rec [N, N], initial [S, B, N]."""
+    real, n_samples, n_units = w_in.dtype, events.offsets.size - 1, w_in.shape[1]
+    run = kernel(
+        _PACKAGE,
+        "forward.py.jinja",
+        plan.options(forced=plan.forced, keep="slope" if plan.method == "eventprop" else "membrane"),
+    )
+    traced = plan.support == "dense" or plan.method == "none"
+    trace = np.empty((n_steps, n_samples, n_units) if traced else (0, 0, 0), real)
+    final = np.empty((plan.n_states, n_samples, n_units), real)
+    counts, support_counts = np.zeros((2, n_samples), np.int64)
+    recurrent = np.empty((0, n_units), real) if w_rec is None else w_rec
+    wanted = _no_cells(n_samples) if forced is None else forced
+    ranges = threads.chunks(n_samples)
+    parts: list[_Buffers] = [None] * len(ranges)  # pyright: ignore[reportAssignmentType]
+
+    def task(index: int) -> None:
+        first, last = ranges[index]
+        buffers = _Buffers(plan, real, n_units, n_steps, last - first)
+        parts[index] = buffers
+        progress = np.array([first, 0, 0, 0], np.int64)
+        while True:
+            run(
+                progress[0], last, n_steps,
+                *events, amplitudes, w_in, recurrent,
+                numbers.propagator, numbers.drift, numbers.threshold, numbers.lower,
+                numbers.slope_row, numbers.slope_offset,
+                initial, final, *wanted,
+                counts, buffers.steps, buffers.units, buffers.values,
+                support_counts, buffers.support_steps, buffers.support_units, buffers.support_values,
+                trace, progress,
+            )  # fmt: skip
+            if progress[0] == last:
+                break
+            buffers.grow()
+        buffers.trim(int(progress[1]), int(progress[2]))
+        buffers.consumed = int(progress[3])
+
+    threads.run(task, len(ranges))
+    return Emitted(
+        spikes=EventList(_offsets(counts), _join(parts, "steps"), _join(parts, "units")),
+        values=_join(parts, "values"),
+        support=EventList(_offsets(support_counts), _join(parts, "support_steps"), _join(parts, "support_units")),
+        support_values=_join(parts, "support_values"),
+        trace=trace,
+        final=final,
+        consumed=sum(part.consumed for part in parts),
+    )
+
+
+class _Buffers:
+    """Room for one chunk's spikes and support, doubled when it runs out. The kernel resumes at the sample it left."""
+
+    def __init__(self, plan: Plan, real: Any, n_units: int, n_steps: int, n_samples: int) -> None:
+        cells = n_units * n_steps * n_samples
+        spikes = 0 if plan.method == "none" else cells // 16 + n_units
+        support = cells // 6 + n_units if plan.support == "compact" else 0
+        self.steps, self.units = np.empty((2, spikes), np.int32)
+        self.values = np.empty(spikes, real)
+        self.support_steps, self.support_units = np.empty((2, support), np.int32)
+        self.support_values = np.empty(support, real)
+        self.consumed = 0
+
+    def grow(self) -> None:
+        for name in ("steps", "units", "values", "support_steps", "support_units", "support_values"):
+            old = getattr(self, name)
+            new = np.empty(2 * old.size, old.dtype)
+            new[: old.size] = old
+            setattr(self, name, new)
+
+    def trim(self, n_spikes: int, n_support: int) -> None:
+        for name in ("steps", "units", "values"):
+            setattr(self, name, getattr(self, name)[:n_spikes])
+        for name in ("support_steps", "support_units", "support_values"):
+            setattr(self, name, getattr(self, name)[:n_support])
+
+
+def _offsets(counts: Array) -> Array:
+    offsets = np.zeros(counts.size + 1, np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    return offsets
+
+
+def _join(parts: list[_Buffers], name: str) -> Array:
+    return np.concatenate([getattr(part, name) for part in parts])
+
+
+@dataclass(frozen=True)
+class Cotangents:
+    """Incoming gradients: times, amplitudes and marks per emitted spike [E'], support cells, trace [T, B, N], final state."""
+
+    times: Array
+    amplitudes: Array
+    marks: Array
+    support: Array
+    dense: Array
+    trace: Array
+    final: Array
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which gradients are asked for."""
+
+    weights: bool
+    times: bool
+    amplitudes: bool
+    flow: bool
+    threshold: bool
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Outgoing gradients, shaped like what they belong to; `mu` is the adjoint of arrivals [T, B, N]."""
+
+    w_in: Array
+    w_rec: Array
+    propagator: Array
+    drift: Array
+    threshold: Array
+    times: Array
+    amplitudes: Array
+    far: Array
+    mu: Array
+    initial: Array
+
+
+def backward(
+    plan: Plan,
+    n_steps: int,
+    events: EventList,
+    amplitudes: Array,
+    far: EventList | None,
+    far_is_dense: bool,
+    w_in: Array,
+    w_rec: Array | None,
+    numbers: Coefficients,
+    initial: Array,
+    spikes: EventList,
+    values: Array,
+    h: Array,
+    support: EventList,
+    support_values: Array,
+    support_h: Array,
+    dense_values: Array,
+    dense_h: Array,
+    incoming: Cotangents,
+    wanted: Wanted,
+) -> Gradients:
+    """The adjoint of `forward`.
+
+    Args:
+        plan, n_steps, events, amplitudes, w_in, w_rec, numbers, initial: as in `forward`.
+        far: silent input cells whose amplitude gradient is wanted (compact), or None.
+        far_is_dense: whether `mu` is wanted, from which the gradient of every input cell follows.
+        spikes, values: as emitted, values being bounded slopes (EventProp) or V (surrogate).
+        h, support_h, dense_h: the surrogate's derivative at spikes, support cells, all cells.
+        support, support_values, dense_values: as emitted.
+        incoming: gradients from above.
+        wanted: gradients asked for.
+    """
+    real, n_samples, (n_in, n_units) = w_in.dtype, events.offsets.size - 1, w_in.shape
+    dense = plan.support == "dense" and plan.recurrent and plan.through_recurrence and not wanted.flow
+    run = kernel(
+        _PACKAGE,
+        "backward.py.jinja",
+        plan.options(
+            method=plan.method,
+            through_reset=plan.through_reset,
+            through_recurrence=plan.through_recurrence,
+            far="dense" if far_is_dense else "compact" if far is not None else "none",
+            wants_weights=wanted.weights,
+            wants_time=wanted.times,
+            wants_amplitude=wanted.amplitudes,
+            wants_flow=wanted.flow,
+            wants_threshold=wanted.threshold,
+            block=_BLOCK if dense else 1,
+        ),
+    )
+    ranges = threads.chunks(n_samples)
+    n_chunks, n_states = len(ranges), len(plan.structure.states)
+    g_w_in = np.zeros((n_chunks, *(w_in.shape if wanted.weights else (0, n_units))), real)
+    g_w_rec = np.zeros((n_chunks, n_units if plan.recurrent else 0, n_units), real)
+    g_propagator = np.zeros((n_chunks, n_states, n_states, n_units), real)
+    g_drift = np.zeros((n_chunks, n_states, n_units), real)
+    g_threshold = np.zeros((n_chunks, n_units), real)
+    g_times = np.empty(events.units.size if wanted.times else 0, real)
+    g_amplitudes = np.empty(events.units.size if wanted.amplitudes else 0, real)
+    far_cells = _no_cells(n_samples) if far is None else far
+    g_far = np.empty(far_cells.units.size, real)
+    mu = np.empty((n_steps, n_samples, n_units) if far_is_dense else (0, 0, 0), real)
+    g_initial = np.empty((plan.n_states, n_samples, n_units), real)
+    recurrent = np.empty((0, n_units), real) if w_rec is None else w_rec
+    transposed = np.ascontiguousarray(recurrent.T) if plan.support == "dense" and plan.recurrent else recurrent
+
+    def task(index: int) -> None:
+        first, last = ranges[index]
+        run(
+            first, last, n_steps,
+            *events, amplitudes, w_in, recurrent, transposed,
+            numbers.propagator, numbers.drift, numbers.threshold, numbers.arrival_row, numbers.reset_row, numbers.leak,
+            initial, incoming.final, incoming.trace,
+            *spikes, values, h, incoming.times, incoming.amplitudes, incoming.marks,
+            *support, support_values, support_h, incoming.support,
+            dense_values, dense_h, incoming.dense,
+            *far_cells,
+            g_w_in[index], g_w_rec[index], g_propagator[index], g_drift[index], g_threshold[index],
+            g_times, g_amplitudes, g_far, mu, g_initial,
+        )  # fmt: skip
+
+    threads.run(task, n_chunks)
+    return Gradients(
+        w_in=_total(g_w_in),
+        w_rec=_total(g_w_rec),
+        propagator=_total(g_propagator),
+        drift=_total(g_drift),
+        threshold=_total(g_threshold),
+        times=g_times,
+        amplitudes=g_amplitudes,
+        far=g_far,
+        mu=mu,
+        initial=g_initial,
+    )
+
+
+def _total(parts: Array) -> Array:
+    """The sum over chunks, in their order, into the first."""
+    for part in parts[1:]:
+        parts[0] += part
+    return parts[0]

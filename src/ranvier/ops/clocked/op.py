@@ -1,0 +1,409 @@
+"""Events to events on a time grid: checks, choice of path, and the way back through autograd."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ranvier.gradients import EventProp, Gradient, Surrogate
+from ranvier.neurons import Dynamics
+from ranvier.ops import inputs
+from ranvier.ops.clocked import cpu, reference
+from ranvier.spikes import Record, Spikes, Support, ragged
+
+Backend = Literal["auto", "reference", "numba"]
+State = Mapping[str, Tensor]
+PENDING = "pending"  # the state that holds own spikes' weights not yet arrived
+
+
+def clocked(
+    spikes: Spikes,
+    w_in: Float[Tensor, "n_in unit"],
+    w_rec: Float[Tensor, "unit unit"] | None,
+    dynamics: Dynamics,
+    gradient: Gradient,
+    *,
+    state: State | None = None,
+    forced: Spikes | None = None,
+    backend: Backend = "auto",
+) -> tuple[Spikes, dict[str, Tensor]]:
+    """Let a layer of spiking neurons receive events and emit events on the grid of `spikes`.
+
+    Args:
+        spikes: input on a grid, n_in units.
+        w_in: input weights [n_in, N].
+        w_rec: recurrent weights [N, N] (from, to), or None.
+        dynamics: the neuron as numbers, on the same grid step.
+        gradient: how credit flows back.
+        state: initial value [B, N] of any of the neuron's states by name, and of "pending" for recurrent neurons whose
+            arrivals precede the threshold test; zero where not given.
+        forced: spikes [B samples, N units] that happen instead of the threshold's; the backward pass uses them.
+        backend: "numba" (CPU), "reference" (plain torch, any device), or "auto": numba where it exists.
+
+    Returns:
+        The emitted spikes and the final state by name, [B, N] each; both differentiable.
+
+    Raises:
+        ValueError, TypeError: for shapes, grids, dtypes, devices or gradients that do not fit together.
+    """
+    path = inputs.choose(backend, w_in)
+    _check(spikes, w_in, w_rec, dynamics, gradient, forced)
+    spikes = inputs.cast(spikes, w_in.dtype)
+    names = _state_names(dynamics, w_rec)
+    initial = inputs.stack_state(state, names, spikes.n_samples, w_in)
+    run = _reference if path == "reference" else _numba
+    emitted, final = run(spikes, w_in, w_rec, dynamics, gradient, initial, forced)
+    return emitted, dict(zip(names, final.unbind(0), strict=True))
+
+
+def _state_names(dynamics: Dynamics, w_rec: Tensor | None) -> tuple[str, ...]:
+    waits = w_rec is not None and dynamics.structure.arrival == "before"
+    return (*dynamics.structure.states, *([PENDING] if waits else []))
+
+
+def _check(
+    spikes: Spikes, w_in: Tensor, w_rec: Tensor | None, dynamics: Dynamics, gradient: Gradient, forced: Spikes | None
+) -> None:
+    spikes.on_grid_only("clocked")
+    n_units = w_in.shape[1]
+    if spikes.n_units != w_in.shape[0]:
+        raise ValueError(f"`spikes` must come from as many units as `w_in` has rows, {w_in.shape[0]}. Got {spikes.n_units}.")
+    if w_rec is not None and tuple(w_rec.shape) != (n_units, n_units):
+        raise ValueError(f"`w_rec` must be [{n_units}, {n_units}]. Got {list(w_rec.shape)}.")
+    if dynamics.threshold is None:
+        raise ValueError("`dynamics` of clocked must have a threshold; use `readout` for leaky integrators. Got none.")
+    if dynamics.structure.per_unit and dynamics.leak.shape[0] != n_units:
+        raise ValueError(f"`dynamics` must describe {n_units} units. Got {dynamics.leak.shape[0]}.")
+    if not isinstance(gradient, (EventProp, Surrogate)):
+        raise TypeError(f"`gradient` must be EventProp(...) or Surrogate(...). Got {gradient!r}.")
+    if isinstance(gradient, EventProp):
+        if dynamics.structure.arrival == "before":
+            raise ValueError(
+                "`gradient` of a neuron whose input moves the membrane at once (LIF) must be a Surrogate: its spike times "
+                "equal its input times, so their derivative by the weights is zero. Got EventProp."
+            )
+        if dynamics.structure.reset == "none":
+            raise ValueError("`reset` of a neuron trained with EventProp must be 'zero' or 'subtract'. Got 'none'.")
+    if forced is not None:
+        wrong = (forced.dt, forced.n_samples, forced.n_units) != (spikes.dt, spikes.n_samples, n_units)
+        if wrong or forced.n_steps != spikes.n_steps:
+            raise ValueError(
+                f"`forced` must have the input's grid and samples and {n_units} units. Got dt {forced.dt}, "
+                f"{forced.n_samples} samples, {forced.n_units} units."
+            )
+
+
+# ------------------------------------------------------------------------------------------------ reference
+
+
+def _reference(
+    spikes: Spikes,
+    w_in: Tensor,
+    w_rec: Tensor | None,
+    dynamics: Dynamics,
+    gradient: Gradient,
+    initial: Tensor,
+    forced: Spikes | None,
+) -> tuple[Spikes, Tensor]:
+    n_states = len(dynamics.structure.states)
+    pending = initial[n_states] if initial.shape[0] > n_states else torch.zeros_like(initial[0])
+    emission = reference.run(
+        spikes._with(unit_shape=(spikes.n_units,)).to_dense(),
+        inputs.shifts(spikes),
+        w_in,
+        w_rec,
+        dynamics,
+        gradient,
+        initial[:n_states],
+        pending,
+        None if forced is None else forced._with(unit_shape=(forced.n_units,)).to_dense().detach(),
+    )
+    fires = emission.spikes.detach() > 0
+    sample, step, unit = fires.transpose(0, 1).nonzero(as_tuple=True)
+    cells = (step, sample, unit)
+    exact = isinstance(gradient, EventProp)
+    grid = (step.double() * spikes.dt).to(w_in.dtype)  # pyright: ignore[reportOptionalOperand]
+    emitted = spikes.trusted(
+        units=unit.to(torch.int32),
+        times=grid + emission.shifts[cells] if exact else grid,
+        amplitudes=torch.ones_like(grid) if exact else emission.spikes[cells],
+        offsets=ragged.offsets_of(sample, spikes.n_samples),
+        unit_shape=(w_in.shape[1],),
+        duration=spikes.duration,
+        steps=step.to(torch.int32),
+        dt=spikes.dt,
+        support=None if exact else _reference_support(emission, fires, dynamics, gradient),
+        marks=emission.marks[cells] if exact else None,
+        record=Record("reference", _clipped(emission.slope[cells], unit, dynamics, gradient)),
+    )
+    final = emission.state if initial.shape[0] == n_states else torch.cat([emission.state, emission.pending[None]])
+    return emitted, final
+
+
+def _reference_support(emission: reference.Emission, fires: Tensor, dynamics: Dynamics, gradient: Gradient) -> Support:
+    assert isinstance(gradient, Surrogate)
+    zeros = (emission.spikes - emission.spikes.detach()) * ~fires
+    if not np.isfinite(gradient.shape.width):
+        return Support(zeros)
+    assert dynamics.threshold is not None
+    near = ((emission.membrane - dynamics.threshold) / dynamics.threshold).abs() < gradient.shape.width
+    sample, step, unit = (near & ~fires).transpose(0, 1).nonzero(as_tuple=True)
+    offsets = ragged.offsets_of(sample, fires.shape[1])
+    return Support(zeros[step, sample, unit], unit.to(torch.int32), step.to(torch.int32), offsets)
+
+
+def _clipped(slope: Tensor, unit: Tensor, dynamics: Dynamics, gradient: Gradient) -> int:
+    if not isinstance(gradient, EventProp):
+        return 0
+    return int((slope.detach() < _least_slope(unit, dynamics, gradient)).sum())
+
+
+def _least_slope(unit: Tensor, dynamics: Dynamics, gradient: EventProp) -> Tensor:
+    threshold = dynamics.threshold
+    assert threshold is not None
+    return gradient.min_slope * (threshold[unit.long()] if threshold.ndim else threshold).detach()
+
+
+# ------------------------------------------------------------------------------------------------ numba
+
+
+@dataclass
+class _Call:
+    """What one call of the kernels shares between forward and backward, and the index arrays it hands out."""
+
+    plan: cpu.Plan
+    gradient: Gradient
+    dynamics: Dynamics
+    spikes: Spikes
+    events: cpu.EventList
+    far: cpu.EventList | None
+    numbers: cpu.Coefficients
+    forced: cpu.EventList | None
+    emitted: cpu.Emitted | None = None
+    clipped: int = 0
+
+
+def _numba(
+    spikes: Spikes,
+    w_in: Tensor,
+    w_rec: Tensor | None,
+    dynamics: Dynamics,
+    gradient: Gradient,
+    initial: Tensor,
+    forced: Spikes | None,
+) -> tuple[Spikes, Tensor]:
+    surrogate = isinstance(gradient, Surrogate)
+    compact = surrogate and np.isfinite(gradient.shape.width)
+    plan = cpu.Plan(
+        structure=dynamics.structure,
+        recurrent=w_rec is not None,
+        method="surrogate" if surrogate else "eventprop",
+        support="compact" if compact else "dense" if surrogate else "none",
+        through_reset=surrogate and gradient.through_reset,
+        through_recurrence=not surrogate or gradient.through_recurrence,
+        forced=forced is not None,
+        dtype=str(w_in.dtype).removeprefix("torch."),
+    )
+    call = _Call(
+        plan=plan,
+        gradient=gradient,
+        dynamics=dynamics,
+        spikes=spikes,
+        events=inputs.event_list(spikes.offsets, spikes.steps, spikes.units),
+        far=inputs.far_cells(spikes),
+        numbers=numbers_of(dynamics, gradient.shape.width if surrogate else 0.0),
+        forced=None if forced is None else inputs.event_list(forced.offsets, forced.steps, forced.units),
+    )
+    far_values = None if spikes.support is None else spikes.support.values
+    times, amplitudes, marks, support_values, final = _Clocked.apply(
+        call,
+        spikes.times,
+        spikes.amplitudes,
+        far_values,
+        w_in,
+        w_rec,
+        dynamics.propagator,
+        dynamics.drift,
+        dynamics.threshold,
+        initial,
+    )
+    assert call.emitted is not None
+    out = call.emitted
+    support = None
+    if surrogate:
+        cells = [torch.from_numpy(array) for array in (out.support.units, out.support.steps, out.support.offsets)]
+        support = Support(support_values, *(cells if compact else ()))
+    emitted = spikes.trusted(
+        units=torch.from_numpy(out.spikes.units),
+        times=times,
+        amplitudes=amplitudes,
+        offsets=torch.from_numpy(out.spikes.offsets),
+        unit_shape=(w_in.shape[1],),
+        duration=spikes.duration,
+        steps=torch.from_numpy(out.spikes.steps),
+        dt=spikes.dt,
+        support=support,
+        marks=None if surrogate else marks,
+        record=Record("numba", call.clipped),
+    )
+    return emitted, final
+
+
+def numbers_of(dynamics: Dynamics, width: float) -> cpu.Coefficients:
+    """A neuron's numbers as the kernels read them; `width` is the surrogate's half-width in thresholds."""
+    per_unit = dynamics.structure.per_unit
+
+    def array(value: Tensor, own_axes: int) -> cpu.Array:
+        numbers = value.detach().movedim(0, -1) if per_unit else value.detach().reshape(value.shape[-own_axes or 1 :])
+        return numbers.reshape(numbers.shape or (1,)).contiguous().numpy()
+
+    threshold = dynamics.leak.new_ones(dynamics.leak.shape) if dynamics.threshold is None else dynamics.threshold
+    return cpu.Coefficients(
+        propagator=array(dynamics.propagator, 2),
+        drift=array(dynamics.drift, 1),
+        threshold=array(threshold, 0),
+        lower=array(threshold * (1 - width) if np.isfinite(width) else threshold, 0),
+        arrival_row=array(dynamics.arrival_row, 1),
+        reset_row=array(dynamics.reset_row, 1),
+        slope_row=array(dynamics.slope_row, 1),
+        slope_offset=array(dynamics.slope_offset, 0),
+        leak=array(dynamics.leak, 0),
+    )
+
+
+class _Clocked(torch.autograd.Function):
+    """The kernels in autograd: tensors that may carry gradient go in and out, everything else travels in the call."""
+
+    @staticmethod
+    def forward(  # noqa: PLR0913
+        ctx: Any,
+        call: _Call,
+        times: Tensor,
+        amplitudes: Tensor,
+        far_values: Tensor | None,  # noqa: ARG004 (zeros; only its gradient matters)
+        w_in: Tensor,
+        w_rec: Tensor | None,
+        propagator: Tensor,  # noqa: ARG004 (its entries are in call.numbers)
+        drift: Tensor,  # noqa: ARG004
+        threshold: Tensor,  # noqa: ARG004
+        initial: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        spikes = call.spikes
+        emitted = cpu.forward(
+            call.plan,
+            spikes.n_steps,
+            call.events,
+            inputs.array(amplitudes),
+            inputs.array(w_in),
+            None if w_rec is None else inputs.array(w_rec),
+            call.numbers,
+            inputs.array(initial),
+            call.forced,
+        )
+        if emitted.consumed != spikes.n_events:
+            raise RuntimeError(f"The kernel consumed {emitted.consumed} of {spikes.n_events} events: steps are unsorted.")
+        call.emitted = emitted
+        ctx.call = call
+        values = torch.from_numpy(emitted.values)
+        if isinstance(call.gradient, EventProp):
+            least = _least_slope(torch.from_numpy(emitted.spikes.units), call.dynamics, call.gradient)
+            call.clipped = int((values < least).sum())
+            values = torch.maximum(values, least)
+        ctx.save_for_backward(amplitudes, w_in, w_rec, initial, values)
+        out_times = torch.from_numpy(emitted.spikes.steps * np.float64(spikes.dt)).to(times.dtype)  # pyright: ignore
+        ones = torch.ones_like(values)
+        if call.plan.support == "dense":
+            support = values.new_zeros(()).expand(emitted.trace.shape)
+        else:
+            support = values.new_zeros(emitted.support_values.shape)
+        final = torch.from_numpy(emitted.final)
+        marks = ones if call.plan.method == "eventprop" else values.new_zeros(0)
+        if call.plan.method == "eventprop":
+            amplitudes_out = torch.ones_like(values)
+            ctx.mark_non_differentiable(amplitudes_out, support)
+        else:
+            amplitudes_out = ones
+            ctx.mark_non_differentiable(out_times, marks)
+        return out_times, amplitudes_out, marks, support, final
+
+    @staticmethod
+    def backward(ctx: Any, *incoming: Tensor) -> tuple[Tensor | None, ...]:
+        call: _Call = ctx.call
+        amplitudes, w_in, w_rec, initial, values = ctx.saved_tensors
+        emitted, plan = call.emitted, call.plan
+        assert emitted is not None
+        needs = dict(
+            zip(
+                ("call", "times", "amplitudes", "far", "w_in", "w_rec", "propagator", "drift", "threshold", "initial"),
+                ctx.needs_input_grad,
+                strict=True,
+            )
+        )
+        g_times, g_amplitudes, g_marks, g_support, g_final = (inputs.array(g) for g in incoming)
+        none = np.empty((0, 0, 0), w_in.numpy().dtype)
+        h, support_h, dense_h = _surrogate_derivatives(call, values)
+        far_is_dense = needs["far"] and call.far is None
+        found = cpu.backward(
+            plan,
+            call.spikes.n_steps,
+            call.events,
+            inputs.array(amplitudes),
+            call.far if needs["far"] else None,
+            far_is_dense,
+            inputs.array(w_in),
+            None if w_rec is None else inputs.array(w_rec),
+            call.numbers,
+            inputs.array(initial),
+            emitted.spikes,
+            values.numpy(),
+            h,
+            emitted.support,
+            emitted.support_values,
+            support_h,
+            emitted.trace,
+            dense_h,
+            cpu.Cotangents(
+                times=g_times,
+                amplitudes=g_amplitudes,
+                marks=g_marks,
+                support=g_support if plan.support == "compact" else none[0, 0] if none.size else np.empty(0, none.dtype),
+                dense=g_support if plan.support == "dense" else none,
+                trace=none,
+                final=g_final,
+            ),
+            cpu.Wanted(
+                weights=needs["w_in"],
+                times=needs["times"],
+                amplitudes=needs["amplitudes"],
+                flow=needs["propagator"] or needs["drift"],
+                threshold=needs["threshold"],
+            ),
+        )
+        return (None, *inputs.gradients(found, needs, call.dynamics, w_in, far_is_dense))
+
+
+def _surrogate_derivatives(call: _Call, values: Tensor) -> tuple[cpu.Array, cpu.Array, cpu.Array]:
+    """h at the spikes, the support cells and, for dense support, every cell."""
+    gradient, emitted = call.gradient, call.emitted
+    assert emitted is not None
+    empty, none = np.empty(0, emitted.values.dtype), np.empty((0, 0, 0), emitted.values.dtype)
+    if isinstance(gradient, EventProp):
+        return empty, empty, none
+    threshold = call.dynamics.threshold
+    assert threshold is not None
+    threshold = threshold.detach()
+
+    def h(membrane: Tensor, units: cpu.Array | None) -> cpu.Array:
+        own = threshold[torch.from_numpy(units).long()] if units is not None and threshold.ndim else threshold
+        return gradient.shape((membrane - own) / own).numpy()
+
+    if call.plan.support == "dense":
+        return empty, empty, h(torch.from_numpy(emitted.trace), None)
+    support = torch.from_numpy(emitted.support_values)
+    return h(values, emitted.spikes.units), h(support, emitted.support.units), none

@@ -1,0 +1,86 @@
+"""Kernels written to order: a template, rendered for one neuron structure, saved as a source file and compiled from there.
+
+Numba's disk cache never hits for closures and goes stale for imported functions, so each kernel is one self-contained
+file in the user's cache folder, under a hash of its text, the Numba version and the processor. The file is written
+atomically: processes that compile the same kernel at once do not disturb each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+
+def cache_folder() -> Path:
+    """Where kernels are kept: `$RANVIER_CACHE` or the user's cache folder, in `kernels`."""
+    import pooch
+
+    root = os.environ.get("RANVIER_CACHE") or pooch.os_cache("ranvier")
+    return Path(root) / "kernels"
+
+
+@lru_cache(maxsize=1)
+def _writable_folder() -> Path:
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        private = Path(tempfile.mkdtemp(prefix="ranvier-kernels-"))
+        warnings.warn(
+            f"The kernel cache {folder} is not writable ({error.strerror}); kernels are compiled anew in this process.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return private
+
+
+@lru_cache(maxsize=8)
+def _template(package: str, name: str) -> Any:
+    import jinja2
+
+    environment = jinja2.Environment(
+        line_statement_prefix="%",
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 (Python source, not HTML)
+    )
+    return environment.from_string(files(package).joinpath(name).read_text())
+
+
+@lru_cache(maxsize=256)
+def kernel(package: str, template: str, options: tuple[tuple[str, Any], ...]) -> Callable[..., Any]:
+    """The compiled function `kernel` of a template rendered with `options` (hashable name-value pairs)."""
+    source = _template(package, template).render(dict(options))
+    name = f"{Path(template).name.split('.')[0]}_{_fingerprint(source)}"
+    path = _writable_folder() / f"{name}.py"
+    if not path.exists():
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False) as file:
+            file.write(source)
+        Path(file.name).replace(path)
+    spec = importlib.util.spec_from_file_location(f"_ranvier_{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module.kernel
+
+
+def _fingerprint(source: str) -> str:
+    import llvmlite.binding
+    import numba
+
+    parts = (source, numba.__version__, llvmlite.binding.get_host_cpu_name())
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]

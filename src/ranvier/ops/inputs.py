@@ -1,0 +1,120 @@
+"""What every op does with its input: choose a path, unify dtypes, gather raw arrays, hand gradients back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ranvier.neurons import Dynamics
+from ranvier.spikes import Spikes, ragged
+
+if TYPE_CHECKING:
+    from ranvier.ops.clocked.cpu import EventList, Gradients
+
+
+def choose(backend: str, weights: Tensor) -> str:
+    """The path to take; a demanded path that does not exist is an error."""
+    if backend not in ("auto", "reference", "numba"):
+        raise ValueError(f"`backend` must be 'auto', 'reference' or 'numba'. Got {backend!r}.")
+    compiled = weights.device.type == "cpu" and weights.dtype in (torch.float32, torch.float64)
+    if backend == "numba" and not compiled:
+        raise ValueError(
+            f"`backend` 'numba' needs float32 or float64 weights on the CPU. Got {weights.dtype} on {weights.device}."
+        )
+    return "numba" if backend != "reference" and compiled else "reference"
+
+
+def cast(spikes: Spikes, dtype: torch.dtype) -> Spikes:
+    """The spikes with times, amplitudes and support in the weights' dtype."""
+    return spikes if spikes.times.dtype == dtype and spikes.amplitudes.dtype == dtype else spikes.to(dtype)
+
+
+def array(tensor: Tensor) -> NDArray[Any]:
+    """A tensor's numbers as a contiguous array, without a copy where possible."""
+    return tensor.detach().contiguous().numpy()
+
+
+def event_list(offsets: Tensor, steps: Tensor | None, units: Tensor) -> EventList:
+    """Index arrays for the kernels."""
+    from ranvier.ops.clocked.cpu import EventList
+
+    assert steps is not None
+    return EventList(array(offsets), array(steps), array(units))
+
+
+def far_cells(spikes: Spikes) -> EventList | None:
+    """The compact support of the input, or None where it is dense or absent."""
+    support = spikes.support
+    if support is None or support.units is None or support.offsets is None:
+        return None
+    return event_list(support.offsets, support.steps, support.units)
+
+
+def shifts(spikes: Spikes) -> Tensor | None:
+    """Zeros [T, B, n_in] whose gradient is amplitude times dL/dt of the event there; None if no time carries gradient."""
+    if not spikes.times.requires_grad:
+        return None
+    assert spikes.steps is not None
+    moved = spikes.amplitudes.detach() * (spikes.times - spikes.times.detach())
+    cells = (spikes.steps.long(), ragged.samples_of(spikes.offsets), spikes.units.long())
+    zeros = moved.new_zeros(spikes.n_steps, spikes.n_samples, spikes.n_units)
+    return zeros.index_put(cells, moved, accumulate=True)
+
+
+def stack_state(state: Mapping[str, Tensor] | None, names: tuple[str, ...], n_samples: int, weights: Tensor) -> Tensor:
+    """The initial state [S, B, N] in the order of `names`; zero where not given."""
+    shape = (n_samples, weights.shape[1])
+    if not state:
+        return weights.new_zeros(len(names), *shape)
+    for name, value in state.items():
+        if name not in names:
+            raise ValueError(f"`state` must name states among {', '.join(names)}. Got {name!r}.")
+        if tuple(value.shape) != shape:
+            raise ValueError(f"`state[{name!r}]` must be {list(shape)}. Got {list(value.shape)}.")
+    zero = weights.new_zeros(shape)
+    return torch.stack([state[name].to(weights.dtype) if name in state else zero for name in names])
+
+
+class InputGradients(NamedTuple):
+    """Gradients in the order of the ops' tensor arguments; None where not asked for."""
+
+    times: Tensor | None
+    amplitudes: Tensor | None
+    far: Tensor | None
+    w_in: Tensor | None
+    w_rec: Tensor | None
+    propagator: Tensor | None
+    drift: Tensor | None
+    threshold: Tensor | None
+    initial: Tensor | None
+
+
+def gradients(
+    found: Gradients, needs: Mapping[str, bool], dynamics: Dynamics, w_in: Tensor, far_is_dense: bool
+) -> InputGradients:
+    """The kernels' gradients as tensors shaped like the arguments they belong to."""
+    per_unit = dynamics.structure.per_unit
+
+    def of_units(values: NDArray[Any]) -> Tensor:
+        tensor = torch.from_numpy(values)
+        return tensor.movedim(-1, 0) if per_unit else tensor.sum(-1)
+
+    far = None
+    if needs["far"]:
+        far = torch.from_numpy(found.mu) @ w_in.T if far_is_dense else torch.from_numpy(found.far)
+    return InputGradients(
+        times=torch.from_numpy(found.times) if needs["times"] else None,
+        amplitudes=torch.from_numpy(found.amplitudes) if needs["amplitudes"] else None,
+        far=far,
+        w_in=torch.from_numpy(found.w_in) if needs["w_in"] else None,
+        w_rec=torch.from_numpy(found.w_rec) if needs.get("w_rec") else None,
+        propagator=of_units(found.propagator) if needs["propagator"] else None,
+        drift=of_units(found.drift) if needs["drift"] else None,
+        threshold=of_units(found.threshold) if needs.get("threshold") else None,
+        initial=torch.from_numpy(found.initial) if needs["initial"] else None,
+    )
