@@ -125,5 +125,5 @@ def test_a_layers_activity_is_refused():
         dt=spikes.dt,
         support=support,
     )
-    with pytest.raises(ValueError, match="`spikes` of DropEvents must be inputs"):
+    with pytest.raises(ValueError, match=r"`spikes` of DropEvents must be inputs"):
         DropEvents(0.5)(activity, seeded())

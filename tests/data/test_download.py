@@ -7,7 +7,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from conftest import NAMES, idx_bytes, tiny_arrays
+from tiny_mnist import NAMES, idx_bytes, tiny_arrays
 
 from ranvier.data import load_fashion_mnist, load_mnist, mnist
 from ranvier.data.download import download
@@ -131,12 +131,14 @@ def test_without_network_a_full_cache_is_enough(url, server, checksums, tmp_path
 
 def test_an_unwritable_folder_is_named(url, checksums, tmp_path):
     (tmp_path / "cache").write_text("a file where the folder should be")
-    with pytest.raises(DataError, match="cache lacks train-images"):
+    with pytest.raises(DataError, match=r"cache lacks train-images"):
         download(checksums, url, tmp_path / "cache")
 
 
 def test_the_address_must_be_one(tmp_path, checksums):
-    with pytest.raises(ValueError, match="`base_url` must start with http:// or https://. Got 'ftp://host'."):
+    with pytest.raises(
+        ValueError, match=r"`base_url` must start with http:// or https://. Got 'ftp://host'."
+    ):
         download(checksums, "ftp://host", tmp_path)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import NAMES, tiny_arrays
+from tiny_mnist import NAMES, tiny_arrays
 
 from ranvier.data import load_fashion_mnist, load_mnist, pixel_latency
 from ranvier.errors import DataError
@@ -81,7 +81,7 @@ def test_missing_files_are_named_and_never_fetched(write_mnist, monkeypatch):
         load_mnist(folder)
     assert str(caught.value).endswith(missing)
     assert len(list(folder.iterdir())) == 2
-    with pytest.raises(DataError, match="without train-images-idx3-ubyte.gz, train-labels"):
+    with pytest.raises(DataError, match=r"without train-images-idx3-ubyte.gz, train-labels"):
         load_mnist(folder / "nowhere")
 
 
@@ -115,15 +115,17 @@ def test_files_that_do_not_fit_are_named(write_mnist, changed, message):
 
 def test_wrong_arguments_are_named(write_mnist):
     folder = write_mnist()
-    with pytest.raises(ValueError, match="`n_validation` must be >= 0. Got -1."):
+    with pytest.raises(ValueError, match=r"`n_validation` must be >= 0. Got -1."):
         load_mnist(folder, n_validation=-1)
-    with pytest.raises(ValueError, match="`n_validation` must leave some of the 12 training images. Got 12."):
+    with pytest.raises(
+        ValueError, match=r"`n_validation` must leave some of the 12 training images. Got 12."
+    ):
         load_mnist(folder, n_validation=12)
     with pytest.raises(
-        ValueError, match="`base_url` must be None when `data_dir` is given.* Got 'http://x'."
+        ValueError, match=r"`base_url` must be None when `data_dir` is given.* Got 'http://x'."
     ):
         load_mnist(folder, base_url="http://x")
-    with pytest.raises(ValueError, match="`t_max` of pixel_latency"):
+    with pytest.raises(ValueError, match=r"`t_max` of pixel_latency"):
         load_mnist(folder, t_max=1.0, n_validation=2)
 
 
@@ -149,9 +151,7 @@ def assert_published(splits) -> None:
         assert float(split.inputs.times.max()) < 20e-3
 
 
-@pytest.mark.skipif(
-    not REAL_MNIST.is_dir(), reason=f"needs the MNIST files in {REAL_MNIST.name}/ beside the repository"
-)
+@pytest.mark.skipif(not REAL_MNIST.is_dir(), reason="needs MNIST in ../shared/data/mnist")
 def test_real_mnist():
     assert_canonical(REAL_MNIST, UNPACKED_MD5["mnist"])
     splits = load_mnist(REAL_MNIST)

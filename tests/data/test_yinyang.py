@@ -1,4 +1,4 @@
-"""The regression values are those of the authors' published sets (publication_data of lkriener/yin_yang_data_set)."""
+"""Regression values: the authors' published sets (publication_data of lkriener/yin_yang_data_set)."""
 
 import pytest
 import torch
@@ -89,5 +89,5 @@ def test_times_can_be_chosen_and_the_bias_left_out():
 
 
 def test_wrong_arguments_are_named():
-    with pytest.raises(ValueError, match="`n_points` of yinyang_points must be >= 1. Got 0."):
+    with pytest.raises(ValueError, match=r"`n_points` of yinyang_points must be >= 1. Got 0."):
         yinyang_points(0, 1)

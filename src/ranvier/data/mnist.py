@@ -83,8 +83,8 @@ def load_mnist(
     Args:
         data_dir: folder with the four IDX files under their canonical names, with or without .gz (with, if
             both are there). Their structure is checked (format, sizes, labels 0 to 9), not their checksum, so
-            that data of the same form can be used. None takes the published files from the user's cache folder,
-            downloading them on first use.
+            that data of the same form can be used. None takes the published files from the user's cache
+            folder, downloading them on first use.
         t_max: seconds, 0 < t_max <= duration, the time that a black pixel would have: see `pixel_latency`.
         duration: seconds, of each sample.
         n_validation: how many images, from the first on, leave the training set for validation; 0 for none.

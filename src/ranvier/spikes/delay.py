@@ -6,14 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ranvier.spikes import check, ragged
+from ranvier.spikes import arguments, check, ragged
 from ranvier.spikes.grid import times_at
 from ranvier.spikes.spikes import Spikes, Support
 
 
 def delayed(spikes: Spikes, delay: float | Tensor) -> Spikes:
     """See `Spikes.delayed`."""
-    exact = check.delay(delay, spikes)
+    exact = arguments.delay(delay, spikes)
     later = spikes.times + _at(exact.to(spikes.times.dtype), spikes.units)
     sample = ragged.samples_of(spikes.offsets, spikes.n_events)
     support = spikes.support
@@ -81,11 +81,11 @@ class _LaterZeros(torch.autograd.Function):
     """A zero raster [T, B, N] whose unit n is later by shift[n] steps: only its gradient moves."""
 
     @staticmethod
-    def forward(raster: Tensor, shift: Tensor) -> Tensor:
+    def forward(raster: Tensor, _shift: Tensor) -> Tensor:
         return raster.new_zeros(()).expand(raster.shape)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], _output: Tensor) -> None:
         ctx.save_for_backward(inputs[1])
 
     @staticmethod

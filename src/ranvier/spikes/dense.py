@@ -5,13 +5,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ranvier.spikes import check, ragged
+from ranvier.spikes import arguments, ragged
 from ranvier.spikes.spikes import Spikes, Support
 
 
 def from_dense(raster: Tensor, dt: float) -> Spikes:
     """See `Spikes.from_dense`."""
-    check.raster(raster, dt)
+    arguments.raster(raster, dt)
     n_steps, n_samples = raster.shape[:2]
     flat = raster.flatten(2)
     spiking = flat.detach() != 0
@@ -56,11 +56,11 @@ class _SilentZeros(torch.autograd.Function):
     """A stride-0 zero raster whose gradient reaches the silent cells of `raster` [T, B, N] only."""
 
     @staticmethod
-    def forward(raster: Tensor, spiking: Tensor) -> Tensor:
+    def forward(raster: Tensor, _spiking: Tensor) -> Tensor:
         return raster.new_zeros(()).expand(raster.shape)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], _output: Tensor) -> None:
         ctx.save_for_backward(inputs[1])
 
     @staticmethod

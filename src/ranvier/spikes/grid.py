@@ -1,4 +1,4 @@
-"""From continuous time, or another grid, to a time grid. On a grid steps are primary and times follow from them."""
+"""From continuous time, or another grid, to a time grid, where steps are primary and times follow."""
 
 from dataclasses import replace
 from typing import Literal
@@ -6,13 +6,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ranvier.spikes import check, ragged
+from ranvier.spikes import arguments, ragged
 from ranvier.spikes.spikes import Spikes
 
 
 def on_grid(spikes: Spikes, dt: float, coincident: Literal["sum", "one"]) -> Spikes:
     """See `Spikes.on_grid`."""
-    n_steps = check.griddable(spikes, dt, coincident)
+    n_steps = arguments.griddable(spikes, dt, coincident)
     n_units = spikes.n_units
     steps = _nearest(spikes, dt)
     keep = steps < n_steps
@@ -52,7 +52,7 @@ def on_grid(spikes: Spikes, dt: float, coincident: Literal["sum", "one"]) -> Spi
 
 
 def times_at(steps: Tensor, dt: float, times: Tensor) -> Tensor:
-    """steps * dt in the type of `times`, which get the gradient straight through."""
+    """Times of grid steps, in the type of `times`, which get the gradient straight through."""
     exact = (steps.double() * dt).to(times.dtype)
     return exact + (times - times.detach()) if times.requires_grad else exact
 

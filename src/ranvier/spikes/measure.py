@@ -44,7 +44,7 @@ class _SumOfZeros(torch.autograd.Function):
         return raster.new_zeros(raster.shape[1:])
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor], _output: Tensor) -> None:
         ctx.n_steps = inputs[0].shape[0]
 
     @staticmethod

@@ -11,21 +11,21 @@ Axis letters: E events, B samples, T grid steps, N units, S cells of the support
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
+from functools import cache
 from math import prod
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from ranvier.spikes import check, ragged
+from ranvier.spikes import arguments, check, ragged
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
+_PER_EVENT = ("units", "times", "amplitudes", "steps", "marks")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Support:
     """Silent cells that carry gradient: zeros whose gradient is the surrogate's.
 
@@ -50,6 +50,8 @@ class Support:
 class Record:
     """What the op that made the spikes reports: which path ran, and what it counted.
 
+    `collate` adds the counts of its parts; a selection of samples starts from zero, for nobody counted per sample.
+
     Attributes:
         backend: "reference" or "numba" for computed spikes, "input" for given ones.
         clipped: spikes whose slope EventProp's `min_slope` raised.
@@ -61,7 +63,7 @@ class Record:
     dropped: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Spikes:
     """A batch of events. See the module's docstring for the idea, `from_*` for the ways to make one.
 
@@ -82,62 +84,65 @@ class Spikes:
         TypeError, ValueError: at construction, naming argument, rule and value received.
     """
 
-    units: Int[Tensor, " event"]
-    times: Float[Tensor, " event"]
-    amplitudes: Float[Tensor, " event"]
-    offsets: Int[Tensor, " bounds"]
+    units: Tensor
+    times: Tensor
+    amplitudes: Tensor
+    offsets: Tensor
     unit_shape: tuple[int, ...]
     duration: float
-    steps: Int[Tensor, " event"] | None = None
+    steps: Tensor | None = None
     dt: float | None = None
     support: Support | None = None
-    marks: Float[Tensor, " event"] | None = None
-    record: Record = Record()  # noqa: RUF009 (frozen)
+    marks: Tensor | None = None
+    record: Record = Record()
 
     def __post_init__(self) -> None:
         check.spikes(self)
 
     @classmethod
-    def trusted(cls, **values: Any) -> Self:
-        """Build without validation, for code that made the arrays itself. Takes the fields by name."""
+    def trusted(cls, **values: Any) -> Spikes:
+        """Build without looking at the values, for code that made the arrays itself. Takes the fields by name."""
         spikes = object.__new__(cls)
-        for field in fields(cls):
-            object.__setattr__(spikes, field.name, values.get(field.name, field.default))
+        given = _optional() | values
+        arguments.complete(given.keys(), cls.__dataclass_fields__.keys())
+        spikes.__dict__.update(given)
         return spikes
 
-    def _with(self, **changes: Any) -> Self:
-        return self.trusted(**{field.name: getattr(self, field.name) for field in fields(self)} | changes)
+    def _with(self, **changes: Any) -> Spikes:
+        return self.trusted(**self.__dict__ | changes)
 
     @classmethod
     def from_events(
         cls,
-        samples: Int[Tensor, " event"],
-        times: Float[Tensor, " event"],
-        units: Int[Tensor, " event"],
+        samples: Tensor,
+        times: Tensor,
+        units: Tensor,
         *,
         n_samples: int,
         unit_shape: int | tuple[int, ...],
         duration: float,
-        amplitudes: Float[Tensor, " event"] | None = None,
-    ) -> Self:
+        amplitudes: Tensor | None = None,
+    ) -> Spikes:
         """From one flat event list with a sample index per event.
 
         Args:
             samples: [E], ascending, 0 <= sample < n_samples.
             times: [E], seconds, ascending within a sample.
-            units: [E], flat unit indices.
+            units: [E], flat unit indices of any whole-number type.
             n_samples: B; samples without events are allowed.
             unit_shape: N, or the shape whose C-order index `units` is.
             duration: seconds.
             amplitudes: [E]; ones by default.
         """
-        check.sample_indices(samples, n_samples)
+        arguments.event_tensors(times, units)
+        samples = arguments.sample_indices(samples, units.numel(), n_samples)
+        sizes = check.shape(unit_shape)
         return cls(
-            units=units.to(torch.int32) if check.is_integer(units) else units,
+            units=check.unit_indices(units, sizes),
             times=times,
             amplitudes=torch.ones_like(times) if amplitudes is None else amplitudes,
-            offsets=ragged.offsets_of(samples.to(torch.int64), n_samples),
-            unit_shape=check.shape(unit_shape),
+            offsets=ragged.offsets_of(samples, n_samples),
+            unit_shape=sizes,
             duration=duration,
         )
 
@@ -149,29 +154,30 @@ class Spikes:
         unit_shape: int | tuple[int, ...],
         duration: float,
         dtype: torch.dtype = torch.float32,
-    ) -> Self:
+    ) -> Spikes:
         """From one `(times, units)` pair per sample (lists, arrays or tensors; times in seconds, ascending)."""
-        pairs = [check.pair(index, sample, dtype) for index, sample in enumerate(samples)]
-        lengths = torch.tensor([0] + [times.numel() for times, _ in pairs])
-        times = torch.cat([times for times, _ in pairs]) if pairs else torch.zeros(0, dtype=dtype)
+        pairs = [arguments.pair(position, sample, dtype) for position, sample in enumerate(samples)]
+        sizes = check.shape(unit_shape)
+        times = torch.cat([torch.zeros(0, dtype=dtype), *(times for times, _ in pairs)])
+        units = torch.cat([torch.zeros(0, dtype=torch.int64), *(units for _, units in pairs)])
         return cls(
-            units=torch.cat([units for _, units in pairs]) if pairs else torch.zeros(0, dtype=torch.int32),
+            units=check.unit_indices(units, sizes),
             times=times,
             amplitudes=torch.ones_like(times),
-            offsets=lengths.cumsum(0),
-            unit_shape=check.shape(unit_shape),
+            offsets=torch.tensor([0, *(times.numel() for times, _ in pairs)]).cumsum(0).to(times.device),
+            unit_shape=sizes,
             duration=duration,
         )
 
     @classmethod
-    def from_dense(cls, raster: Float[Tensor, "time batch *unit"], *, dt: float) -> Self:
+    def from_dense(cls, raster: Tensor, *, dt: float) -> Spikes:
         """From a dense raster [T, B, *unit]: every non-zero cell becomes an event with that amplitude.
 
         A raster that requires grad gets its exact gradient at every cell: silent cells become a dense support.
         """
         from ranvier.spikes.dense import from_dense
 
-        return from_dense(cls, raster, dt)
+        return from_dense(raster, dt)
 
     @property
     def n_samples(self) -> int:
@@ -196,21 +202,24 @@ class Spikes:
     def on_grid_only(self, name: str) -> float:
         """The grid step, or a ValueError that says `name` needs a grid."""
         if self.dt is None:
-            raise ValueError(f"`{name}` needs spikes on a time grid; call `on_grid(dt)` first. Got continuous time.")
+            raise ValueError(
+                f"`{name}` needs spikes on a time grid; call `on_grid(dt)` first. Got continuous time."
+            )
         return self.dt
 
     def __len__(self) -> int:
         return self.n_samples
 
-    def __getitem__(self, samples: int | slice | Sequence[int] | Tensor) -> Self:
+    def __getitem__(self, samples: int | slice | Sequence[int] | Tensor) -> Spikes:
         """Some of the samples, in the given order; the batch axis stays."""
-        indices = check.selection(samples, self.n_samples, self.offsets.device)
+        indices = arguments.selection(samples, self.n_samples, self.offsets.device)
         events, offsets = ragged.gather_samples(self.offsets, indices)
-        per_event = {
-            name: None if (value := getattr(self, name)) is None else value[events]
-            for name in ("units", "times", "amplitudes", "steps", "marks")
+        chosen = {
+            name: None if (value := getattr(self, name)) is None else value.index_select(0, events)
+            for name in _PER_EVENT
         }
-        return self._with(**per_event, offsets=offsets, support=self._support_of(indices))
+        support, record = self._support_of(indices), Record(self.record.backend)
+        return self._with(**chosen, offsets=offsets, support=support, record=record)
 
     def _support_of(self, indices: Tensor) -> Support | None:
         support = self.support
@@ -221,47 +230,49 @@ class Spikes:
         cells, offsets = ragged.gather_samples(support.offsets, indices)
         return Support(support.values[cells], support.units[cells], support.steps[cells], offsets)
 
-    def to(self, target: torch.device | str | torch.dtype) -> Self:
+    def to(self, target: torch.device | str | torch.dtype) -> Spikes:
         """Move to a device, or convert times, amplitudes, marks and support to a floating dtype."""
         if isinstance(target, torch.dtype) and not target.is_floating_point:
             raise TypeError(f"`target` of Spikes.to must be a device or a floating dtype. Got {target}.")
 
-        def move(value: Tensor | None) -> Tensor | None:
-            if value is None or (isinstance(target, torch.dtype) and not value.is_floating_point()):
-                return value
-            return value.to(target)
+        def moved(values: dict[str, Any]) -> dict[str, Any]:
+            return {
+                name: value.to(target)
+                for name, value in values.items()
+                if isinstance(value, Tensor)
+                and (value.is_floating_point() or not isinstance(target, torch.dtype))
+            }
 
-        moved = {
-            field.name: move(value)
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
-        }
+        spikes = self._with(**moved(self.__dict__))
+        if spikes.steps is not None and spikes.dt is not None and isinstance(target, torch.dtype):
+            from ranvier.spikes.grid import times_at
+
+            spikes = spikes._with(times=times_at(spikes.steps, spikes.dt, spikes.times))
         if self.support is not None:
-            moved["support"] = replace(
-                self.support, **{f.name: move(getattr(self.support, f.name)) for f in fields(Support)}
-            )
-        return self._with(**moved)
+            spikes = spikes._with(support=replace(self.support, **moved(self.support.__dict__)))
+        return spikes
 
-    def on_grid(self, dt: float, *, coincident: Literal["sum", "one"]) -> Self:
+    def on_grid(self, dt: float, *, coincident: Literal["sum", "one"]) -> Spikes:
         """Round every event to the nearest step of a grid of `dt` seconds.
 
-        Rounding is done in float64; n_steps is duration / dt rounded; an event that rounds to step n_steps or beyond is
-        dropped and counted in `record.dropped`. The gradient with respect to the times passes straight through.
+        Rounding is done in float64, a half-way event goes to the even step; n_steps is duration / dt rounded; an event
+        that rounds to step n_steps or beyond is dropped and counted in `record.dropped`. Spikes that are on a grid
+        already are rounded from their steps. The gradient with respect to the times passes straight through.
 
         Args:
             dt: seconds, 0 < dt <= duration.
             coincident: what becomes of several events of one unit in one step: "sum" adds their amplitudes into one
-                event, "one" keeps the first and drops the others.
+                event (and their marks), "one" keeps the first and drops the others, uncounted.
         """
         from ranvier.spikes.grid import on_grid
 
         return on_grid(self, dt, coincident)
 
-    def delayed(self, delay: float | Float[Tensor, ""] | Float[Tensor, " unit"]) -> Self:
+    def delayed(self, delay: float | Tensor) -> Spikes:
         """Every spike, and its support, later by `delay` seconds (axonal: one for all units, or [N], one per unit).
 
         On a grid steps move by the delay rounded to the grid and the gradient passes straight through. What would end
-        past `duration` is left out, with zero gradient. Negative delays are refused.
+        past `duration` is left out, with zero gradient, and counted in `record.dropped`. Negative delays are refused.
         """
         from ranvier.spikes.delay import delayed
 
@@ -295,11 +306,21 @@ class Spikes:
 
 def collate(batch: Sequence[Spikes]) -> Spikes:
     """Concatenate the samples of several Spikes of one layer, grid and duration into one."""
-    check.collatable(batch)
-    first = batch[0]
+    arguments.collatable(batch)
+    first, records = batch[0], [spikes.record for spikes in batch]
     lengths = torch.cat([spikes.offsets.diff() for spikes in batch])
     joined = {
         name: None if getattr(first, name) is None else torch.cat([getattr(spikes, name) for spikes in batch])
-        for name in ("units", "times", "amplitudes", "steps", "marks")
+        for name in _PER_EVENT
     }
-    return first._with(**joined, offsets=torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]))
+    record = Record(
+        backend=first.record.backend,
+        clipped=sum(record.clipped for record in records),
+        dropped=sum(record.dropped for record in records),
+    )
+    return first._with(**joined, offsets=torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]), record=record)
+
+
+@cache
+def _optional() -> dict[str, Any]:
+    return {field.name: field.default for field in fields(Spikes) if field.default is not MISSING}

@@ -117,7 +117,8 @@ class Emitted:
     consumed: int
 
 
-def _no_cells(n_samples: int) -> EventList:
+def no_cells(n_samples: int) -> EventList:
+    """An empty list for a batch of `n_samples`."""
     return EventList(np.zeros(n_samples + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.int32))
 
 
@@ -144,7 +145,7 @@ def forward(
     final = np.empty((plan.n_states, n_samples, n_units), real)
     counts, support_counts = np.zeros((2, n_samples), np.int64)
     recurrent = np.empty((0, n_units), real) if w_rec is None else w_rec
-    wanted = _no_cells(n_samples) if forced is None else forced
+    wanted = no_cells(n_samples) if forced is None else forced
     ranges = threads.chunks(n_samples)
     parts: list[_Buffers] = [None] * len(ranges)  # pyright: ignore[reportAssignmentType]
 
@@ -320,7 +321,7 @@ def backward(
     g_threshold = np.zeros((n_chunks, n_units), real)
     g_times = np.empty(events.units.size if wanted.times else 0, real)
     g_amplitudes = np.empty(events.units.size if wanted.amplitudes else 0, real)
-    far_cells = _no_cells(n_samples) if far is None else far
+    far_cells = no_cells(n_samples) if far is None else far
     g_far = np.empty(far_cells.units.size, real)
     mu = np.empty((n_steps, n_samples, n_units) if far_is_dense else (0, 0, 0), real)
     g_initial = np.empty((plan.n_states, n_samples, n_units), real)

@@ -1,0 +1,70 @@
+"""A layer of leaky integrators: spikes in, membrane traces out."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ranvier.layers import init
+from ranvier.layers.parameters import NeuronParameters
+from ranvier.layers.spiking import check_sizes
+from ranvier.neurons import LI, Dynamics, Neuron, dynamics
+from ranvier.ops.clocked.op import Backend, State
+from ranvier.ops.readout import readout
+from ranvier.spikes import Spikes
+
+
+class Readout(nn.Module):
+    """Leaky integrators without threshold.
+
+    Args:
+        n_in: number of input units.
+        n_out: number of integrators.
+        neuron: the model, with its values and what of it to learn.
+        weights: rule that draws `w_in` [n_in, n_out]; by default normal, a synchronous volley's standard deviation being 1.
+        generator: source of randomness for the weights.
+        backend: "auto", "reference" or "numba".
+
+    Attributes:
+        w_in: [n_in, n_out].
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        neuron: Neuron | None = None,
+        *,
+        weights: init.Initialiser | None = None,
+        generator: torch.Generator | None = None,
+        backend: Backend = "auto",
+    ) -> None:
+        super().__init__()
+        check_sizes(type(self).__name__, n_in, n_out)
+        self.neuron = LI() if neuron is None else neuron
+        if not isinstance(self.neuron, Neuron) or self.neuron.spiking:
+            raise TypeError(f"`neuron` of Readout must be an integrator such as LI(). Got {neuron!r}.")
+        self.neuron.check_size(n_out)
+        self.n_in, self.n_out, self.backend = n_in, n_out, backend
+        self.w_in = nn.Parameter((weights or init.fan_in(0.0, 1.0))((n_in, n_out), generator))
+        self.learned = NeuronParameters(self.neuron)
+
+    def forward(self, spikes: Spikes, state: State | None = None) -> Float[Tensor, "time batch unit"]:
+        """The membrane [T, B, n_out] after each step's flow, before its arrivals; see `advance` for the arguments."""
+        return self.advance(spikes, state)[0]
+
+    def advance(
+        self, spikes: Spikes, state: State | None = None
+    ) -> tuple[Float[Tensor, "time batch unit"], dict[str, Tensor]]:
+        """The membrane traces and the final state, from which the next chunk of a long sequence goes on."""
+        numbers = self.dynamics(spikes.on_grid_only("Readout"))
+        return readout(spikes, self.w_in, numbers, state=state, backend=self.backend)
+
+    def dynamics(self, dt: float) -> Dynamics:
+        """The integrators as numbers on a grid of `dt` seconds."""
+        return dynamics(self.neuron, dt, self.learned.values(), self.w_in.dtype)
+
+    def extra_repr(self) -> str:
+        """For printing."""
+        return f"{self.n_in}, {self.n_out}, {self.neuron}"
