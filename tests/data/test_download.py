@@ -39,6 +39,11 @@ def server(remote: Path) -> Iterator[ThreadingHTTPServer]:
         thread.join()
 
 
+def go_offline(server: ThreadingHTTPServer) -> None:
+    server.shutdown()
+    server.server_close()
+
+
 @pytest.fixture
 def url(server: ThreadingHTTPServer) -> str:
     return f"http://127.0.0.1:{server.server_port}/"
@@ -114,7 +119,7 @@ def test_an_absent_address_names_the_missing_files(url, remote, cache):
 
 def test_offline_is_one_sentence(tmp_path, server, checksums):
     url = f"http://127.0.0.1:{server.server_port}"
-    server.server_close()
+    go_offline(server)
     with pytest.raises(DataError) as caught:
         download(checksums, url, tmp_path / "cache")
     message = str(caught.value)
@@ -124,7 +129,7 @@ def test_offline_is_one_sentence(tmp_path, server, checksums):
 
 def test_without_network_a_full_cache_is_enough(url, server, checksums, tmp_path):
     download(checksums, url, tmp_path / "cache")
-    server.server_close()
+    go_offline(server)
     download(checksums, url, tmp_path / "cache")
     assert len(server.asked) == 4
 

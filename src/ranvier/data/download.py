@@ -46,5 +46,8 @@ def download(checksums: Mapping[str, str], base_url: str, folder: Path) -> None:
 
 
 def _reason(error: OSError) -> str:
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    return f"HTTP status {status}" if status is not None else error.strerror or type(error).__name__
+    response = getattr(error, "response", None)
+    if response is None:
+        return error.strerror or type(error).__name__
+    response.close()  # pooch leaves the connection of a refused request open
+    return f"HTTP status {response.status_code}"

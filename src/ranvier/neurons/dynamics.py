@@ -48,7 +48,7 @@ class Structure:
     per_unit: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dynamics:
     """See the module's docstring. The leading axis [...] is absent when all units share every value, else [N].
 
@@ -135,16 +135,16 @@ def _structure(neuron: Neuron, per_unit: bool) -> Structure:
     reaches = (flow.reshape(-1, *flow.shape[-2:]) != 0).any(0) | torch.eye(flow.shape[-1], dtype=torch.bool)
     for _ in neuron.states:
         reaches = reaches | (reaches.double() @ reaches.double() > 0)
-    driven = (constant.reshape(-1, constant.shape[-1]) != 0).any(0)
     if "bias" in neuron.learn:
-        driven = driven | (neuron.flow(neuron.tensors() | {"bias": torch.ones((), dtype=torch.float64)})[1] != 0)
-    drifts = (reaches & driven.reshape(1, -1)).any(-1)
+        constant = neuron.flow(neuron.tensors() | {"bias": torch.ones((), dtype=torch.float64)})[1]
+    driven = (constant.reshape(-1, constant.shape[-1]) != 0).any(0)
+    drifts = (reaches & driven).any(-1)
     return Structure(
         states=neuron.states,
         entered=neuron.states.index(neuron.entered),
         arrival=neuron.arrival,
         reset=getattr(neuron, "reset", "none"),
         flows=tuple(tuple(bool(entry) for entry in row) for row in reaches),
-        drifts=tuple(bool(entry) for entry in drifts.reshape(-1)),
+        drifts=tuple(bool(entry) for entry in drifts),
         per_unit=per_unit,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from math import isfinite, prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ranvier.spikes.spikes import Spikes
 
 
-def sample_indices(samples: Tensor, n_events: int, n_samples: int) -> Tensor:
+def sample_indices(samples: Any, n_events: int, n_samples: Any) -> Tensor:
     """One ascending sample index per event as int64."""
     if not isinstance(samples, Tensor) or not check.is_integer(samples):
         raise TypeError(f"`samples` of from_events must be a whole-number tensor. Got {check.kind(samples)}.")
@@ -43,7 +43,7 @@ def sample_indices(samples: Tensor, n_events: int, n_samples: int) -> Tensor:
     return samples
 
 
-def event_tensors(times: Tensor, units: Tensor) -> None:
+def event_tensors(times: Any, units: Any) -> None:
     """Refuse times and units of from_events that are not tensors."""
     for name, value in (("times", times), ("units", units)):
         if not isinstance(value, Tensor):
@@ -52,7 +52,7 @@ def event_tensors(times: Tensor, units: Tensor) -> None:
 
 def pair(position: int, sample: Any, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """One sample's times, and its units as int64."""
-    if not isinstance(sample, tuple | list) or len(sample) != 2:
+    if not isinstance(sample, tuple | list) or len(cast(Sequence[Any], sample)) != 2:
         raise TypeError(f"`samples[{position}]` must be a (times, units) pair. Got {check.kind(sample)}.")
     times, units = _tensor(position, sample[0], dtype), _tensor(position, sample[1], None)
     if times.ndim != 1 or times.shape != units.shape:
@@ -152,7 +152,7 @@ def griddable(spikes: Spikes, dt: float, coincident: str) -> int:
     return max(round(spikes.duration / dt), 1)
 
 
-def raster(raster: Tensor, dt: float) -> None:
+def raster(raster: Any, dt: float) -> None:
     """Refuse what `from_dense` cannot read."""
     if not isinstance(raster, Tensor) or not raster.is_floating_point():
         raise TypeError(f"`raster` of from_dense must be a floating tensor. Got {check.kind(raster)}.")

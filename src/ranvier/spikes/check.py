@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import isfinite, prod
 from operator import index
 from typing import TYPE_CHECKING, Any
@@ -30,9 +29,10 @@ def latest(duration: float, dtype: torch.dtype) -> float:
 
 def shape(unit_shape: Any) -> tuple[int, ...]:
     """A unit shape, or a number of units, as a tuple of positive Python integers."""
-    sizes = tuple(unit_shape) if isinstance(unit_shape, Sequence) else (unit_shape,)
     try:
-        sizes = tuple(index(size) for size in sizes)
+        sizes = tuple(
+            index(size) for size in (unit_shape if hasattr(unit_shape, "__len__") else (unit_shape,))
+        )
     except TypeError:
         sizes = ()
     if not sizes or min(sizes) < 1:
@@ -90,8 +90,9 @@ def _types(spikes: Spikes) -> None:
 
 
 def _shapes(spikes: Spikes) -> None:
-    if not isinstance(spikes.unit_shape, tuple):
-        raise TypeError(f"`unit_shape` of Spikes must be a tuple. Got {spikes.unit_shape!r}.")
+    unit_shape: Any = spikes.unit_shape
+    if not isinstance(unit_shape, tuple):
+        raise TypeError(f"`unit_shape` of Spikes must be a tuple. Got {unit_shape!r}.")
     shape(spikes.unit_shape)
     for name in ("units", "offsets"):
         value = getattr(spikes, name)
@@ -107,7 +108,7 @@ def _shapes(spikes: Spikes) -> None:
 
 
 def _offsets(name: str, offsets: Tensor, n_events: int) -> None:
-    ends = offsets[[0, -1]].tolist() if offsets.numel() else []
+    ends = [int(offsets[0]), int(offsets[-1])] if offsets.numel() else []
     if ends != [0, n_events]:
         raise ValueError(
             f"`{name}` of Spikes must run from 0 to the number of events, {n_events}. Got {ends}."
@@ -147,8 +148,10 @@ def _window(spikes: Spikes) -> None:
 def _times(spikes: Spikes) -> None:
     for name in ("times", "amplitudes", "marks"):
         value = getattr(spikes, name)
-        wrong = None if value is None else ~value.detach().isfinite()
-        if wrong is not None and bool(wrong.any()):
+        if value is None:
+            continue
+        wrong = ~value.detach().isfinite()
+        if bool(wrong.any()):
             event = first(wrong)
             raise ValueError(
                 f"`{name}` of Spikes must be finite. Got {value[event].item()} at event {event}."

@@ -1,7 +1,7 @@
 """Axonal delays: every spike of a unit, and its support, later by that unit's delay."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -21,21 +21,21 @@ def delayed(spikes: Spikes, delay: float | Tensor) -> Spikes:
         steps = None
         keep = later.detach() <= check.latest(spikes.duration, later.dtype)
         event = _restored(keep, sample, later.detach(), None, per_unit=exact.ndim == 1)
-        times = later[event]
+        times = later.index_select(0, event)
     else:
         assert spikes.steps is not None
         shift = _shift(exact, spikes.dt, spikes.n_steps)
         steps = spikes.steps + _at(shift, spikes.units)
         keep = steps < spikes.n_steps
         event = _restored(keep, sample, steps, spikes.n_steps, per_unit=exact.ndim == 1)
-        steps = steps[event].to(torch.int32)
-        times = times_at(steps, spikes.dt, later[event])
+        steps = steps.index_select(0, event).to(torch.int32)
+        times = times_at(steps, spikes.dt, later.index_select(0, event))
         support = None if support is None else _delayed_support(support, shift, spikes)
-    return spikes._with(
-        units=spikes.units[event],
+    return spikes._with(  # pyright: ignore[reportPrivateUsage]
+        units=spikes.units.index_select(0, event),
         times=times,
-        amplitudes=spikes.amplitudes[event],
-        marks=None if spikes.marks is None else spikes.marks[event],
+        amplitudes=spikes.amplitudes.index_select(0, event),
+        marks=None if spikes.marks is None else spikes.marks.index_select(0, event),
         steps=steps,
         offsets=ragged.offsets_where(spikes.offsets, keep),
         support=support,
@@ -58,21 +58,22 @@ def _restored(keep: Tensor, sample: Tensor, key: Tensor, n_keys: int | None, *, 
         return event
     if n_keys is not None:
         return event[torch.argsort((sample * n_keys + key)[event], stable=True)]
-    event = event[torch.argsort(key[event], stable=True)]
-    return event[torch.argsort(sample[event], stable=True)]
+    event = event[torch.argsort(key.index_select(0, event), stable=True)]
+    return event[torch.argsort(sample.index_select(0, event), stable=True)]
 
 
 def _delayed_support(support: Support, shift: Tensor, spikes: Spikes) -> Support:
     if support.units is None or support.steps is None or support.offsets is None:
-        return Support(_LaterZeros.apply(support.values, shift.expand(spikes.n_units)))
+        later = cast(Tensor, _LaterZeros.apply(support.values, shift.expand(spikes.n_units)))  # pyright: ignore[reportUnknownMemberType]
+        return Support(later)
     steps = support.steps + _at(shift, support.units)
     keep = steps < spikes.n_steps
     sample = ragged.samples_of(support.offsets, steps.numel())
     cell = _restored(keep, sample, steps, spikes.n_steps, per_unit=shift.ndim == 1)
     return Support(
-        values=support.values[cell],
-        units=support.units[cell],
-        steps=steps[cell].to(torch.int32),
+        values=support.values.index_select(0, cell),
+        units=support.units.index_select(0, cell),
+        steps=steps.index_select(0, cell).to(torch.int32),
         offsets=ragged.offsets_where(support.offsets, keep),
     )
 
@@ -85,12 +86,13 @@ class _LaterZeros(torch.autograd.Function):
         return raster.new_zeros(()).expand(raster.shape)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], _output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:  # noqa: ARG004
         ctx.save_for_backward(inputs[1])
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
         (shift,) = ctx.saved_tensors
+        (grad,) = grad_outputs
         n_steps = grad.shape[0]
         later = (torch.arange(n_steps, device=grad.device)[:, None] + shift)[:, None, :]  # [T, 1, N]
         source = later.clamp(max=n_steps - 1).expand(grad.shape)

@@ -1,6 +1,6 @@
 """The border to dense rasters [T, B, *unit]."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -16,6 +16,9 @@ def from_dense(raster: Tensor, dt: float) -> Spikes:
     flat = raster.flatten(2)
     spiking = flat.detach() != 0
     sample, step, unit = spiking.transpose(0, 1).nonzero(as_tuple=True)
+    support = None
+    if raster.requires_grad:
+        support = Support(cast(Tensor, _SilentZeros.apply(flat, spiking)))  # pyright: ignore[reportUnknownMemberType]
     return Spikes(
         units=unit.to(torch.int32),
         times=(step.double() * dt).to(raster.dtype),
@@ -25,7 +28,7 @@ def from_dense(raster: Tensor, dt: float) -> Spikes:
         duration=n_steps * dt,
         steps=step.to(torch.int32),
         dt=dt,
-        support=Support(_SilentZeros.apply(flat, spiking)) if raster.requires_grad else None,
+        support=support,
     )
 
 
@@ -60,10 +63,10 @@ class _SilentZeros(torch.autograd.Function):
         return raster.new_zeros(()).expand(raster.shape)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], _output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:  # noqa: ARG004
         ctx.save_for_backward(inputs[1])
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
         (spiking,) = ctx.saved_tensors
-        return grad.masked_fill(spiking, 0.0), None
+        return grad_outputs[0].masked_fill(spiking, 0.0), None

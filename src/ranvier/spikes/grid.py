@@ -38,7 +38,7 @@ def on_grid(spikes: Spikes, dt: float, coincident: Literal["sum", "one"]) -> Spi
         times = _summed(share * times[event], group, first.numel())
     steps = steps[first]
     bounds = torch.arange(spikes.n_samples + 1, device=cell.device) * (n_steps * n_units)
-    return spikes._with(
+    return spikes._with(  # pyright: ignore[reportPrivateUsage]
         units=spikes.units[first],
         times=times_at(steps, dt, times),
         amplitudes=amplitudes,

@@ -1,6 +1,6 @@
 """What a batch of spikes says: how many, and when first. Nothing here waits for a GPU."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -16,7 +16,8 @@ def counts(spikes: Spikes) -> Tensor:
     support = spikes.support
     if support is not None and spikes.marks is None:
         if support.units is None or support.offsets is None:
-            total = total + _SumOfZeros.apply(support.values).flatten()
+            zeros = cast(Tensor, _SumOfZeros.apply(support.values))  # pyright: ignore[reportUnknownMemberType]
+            total = total + zeros.flatten()
         else:
             sample = ragged.samples_of(support.offsets, support.units.numel())
             total = total.index_add(0, sample * spikes.n_units + support.units, support.values)
@@ -44,9 +45,10 @@ class _SumOfZeros(torch.autograd.Function):
         return raster.new_zeros(raster.shape[1:])
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], _output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:  # noqa: ARG004
         ctx.n_steps = inputs[0].shape[0]
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
+        (grad,) = grad_outputs
         return grad.expand(ctx.n_steps, *grad.shape)

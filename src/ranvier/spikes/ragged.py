@@ -7,8 +7,11 @@ from torch import Tensor
 
 def samples_of(offsets: Int64[Tensor, " bounds"], n_events: int | None = None) -> Int64[Tensor, " event"]:
     """The sample index of every event. A known `n_events` spares a GPU the wait for the total."""
-    samples = torch.arange(offsets.numel() - 1, device=offsets.device)
-    return torch.repeat_interleave(samples, offsets.diff(), output_size=n_events)
+    # Counts the bounds passed: torch.repeat_interleave would wake every thread, whatever its size.
+    total = int(offsets[-1]) if n_events is None else n_events
+    passed = offsets.new_zeros(total + 1)
+    passed.index_add_(0, offsets[1:-1], torch.ones_like(offsets[1:-1]))
+    return passed.cumsum(0)[:total]
 
 
 def offsets_of(sample: Int[Tensor, " event"], n_samples: int) -> Int64[Tensor, " bounds"]:
@@ -22,15 +25,15 @@ def offsets_where(
 ) -> Int64[Tensor, " bounds"]:
     """The offsets after only the events with `keep` true remain."""
     kept_before = torch.cat([offsets.new_zeros(1), keep.cumsum(0)])
-    return kept_before[offsets]
+    return kept_before.index_select(0, offsets)
 
 
 def gather_samples(
     offsets: Int64[Tensor, " bounds"], indices: Int64[Tensor, " chosen"]
 ) -> tuple[Int64[Tensor, " event"], Int64[Tensor, " new_bounds"]]:
     """The positions of the events of the chosen samples, in their order, and the new offsets."""
-    begins = offsets[indices]
-    lengths = offsets[indices + 1] - begins
+    begins = offsets.index_select(0, indices)
+    lengths = offsets.index_select(0, indices + 1) - begins
     new_offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-    first = torch.repeat_interleave(begins - new_offsets[:-1], lengths)
-    return first + torch.arange(first.numel(), device=offsets.device), new_offsets
+    shift = (begins - new_offsets[:-1]).index_select(0, samples_of(new_offsets))
+    return shift + torch.arange(shift.numel(), device=offsets.device), new_offsets

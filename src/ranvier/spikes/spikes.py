@@ -1,9 +1,9 @@
 """`Spikes`: what travels between layers.
 
-A spike has a time and an amplitude. Events are sorted by sample, then time; a batch is the concatenation of its samples,
-ragged and unpadded. `times` and `amplitudes` are ordinary autograd tensors: exact gradients flow through the times,
-surrogate gradients through the amplitudes and through `support`, the silent cells where a surrogate derivative is not
-zero. Rate penalties read `marks`, ones that only `counts` and `rates` look at.
+A spike has a time and an amplitude. Events are sorted by sample, then time; a batch is the concatenation of
+its samples, ragged and unpadded. `times` and `amplitudes` are ordinary autograd tensors: exact gradients flow
+through the times, surrogate gradients through the amplitudes and through `support`, the silent cells where a
+surrogate derivative is not zero. Rate penalties read `marks`, ones that only `counts` and `rates` look at.
 
 Axis letters: E events, B samples, T grid steps, N units, S cells of the support.
 """
@@ -29,10 +29,11 @@ _PER_EVENT = ("units", "times", "amplitudes", "steps", "marks")
 class Support:
     """Silent cells that carry gradient: zeros whose gradient is the surrogate's.
 
-    Dense (every cell of the raster): `values` is [T, B, N], a stride-0 zero that holds no memory, and the other fields are
-    None; the gradient at cells that hold a spike is ignored, since `Spikes.amplitudes` owns it.
-    Compact (a list, for surrogates of bounded width): `values` [S] with `units`, `steps` [S] and `offsets` [B+1], sorted by
-    sample, then step, and disjoint from the spikes.
+    Dense (every cell of the raster): `values` is [T, B, N], a stride-0 zero that holds no memory, and the
+    other fields are None; the gradient at cells that hold a spike is ignored, since `Spikes.amplitudes` owns
+    it.
+    Compact (a list, for surrogates of bounded width): `values` [S] with `units`, `steps` [S] and `offsets`
+    [B+1], sorted by sample, then step, and disjoint from the spikes.
     """
 
     values: Tensor
@@ -50,7 +51,7 @@ class Support:
 class Record:
     """What the op that made the spikes reports: which path ran, and what it counted.
 
-    `collate` adds the counts of its parts; a selection of samples starts from zero, for nobody counted per sample.
+    `collate` adds the counts of its parts; a selection of samples starts anew, as nobody counted per sample.
 
     Attributes:
         backend: "reference" or "numba" for computed spikes, "input" for given ones.
@@ -101,7 +102,7 @@ class Spikes:
 
     @classmethod
     def trusted(cls, **values: Any) -> Spikes:
-        """Build without looking at the values, for code that made the arrays itself. Takes the fields by name."""
+        """Build without looking at the values, for code that made the arrays itself. Fields go by name."""
         spikes = object.__new__(cls)
         given = _optional() | values
         arguments.complete(given.keys(), cls.__dataclass_fields__.keys())
@@ -155,7 +156,7 @@ class Spikes:
         duration: float,
         dtype: torch.dtype = torch.float32,
     ) -> Spikes:
-        """From one `(times, units)` pair per sample (lists, arrays or tensors; times in seconds, ascending)."""
+        """From one `(times, units)` pair per sample (lists, arrays, tensors; times in seconds, ascending)."""
         pairs = [arguments.pair(position, sample, dtype) for position, sample in enumerate(samples)]
         sizes = check.shape(unit_shape)
         times = torch.cat([torch.zeros(0, dtype=dtype), *(times for times, _ in pairs)])
@@ -173,7 +174,7 @@ class Spikes:
     def from_dense(cls, raster: Tensor, *, dt: float) -> Spikes:
         """From a dense raster [T, B, *unit]: every non-zero cell becomes an event with that amplitude.
 
-        A raster that requires grad gets its exact gradient at every cell: silent cells become a dense support.
+        A raster that requires grad gets its exact gradient everywhere: silent cells become a dense support.
         """
         from ranvier.spikes.dense import from_dense
 
@@ -235,16 +236,17 @@ class Spikes:
         if isinstance(target, torch.dtype) and not target.is_floating_point:
             raise TypeError(f"`target` of Spikes.to must be a device or a floating dtype. Got {target}.")
 
+        dtype = target if isinstance(target, torch.dtype) else None
+
         def moved(values: dict[str, Any]) -> dict[str, Any]:
             return {
                 name: value.to(target)
                 for name, value in values.items()
-                if isinstance(value, Tensor)
-                and (value.is_floating_point() or not isinstance(target, torch.dtype))
+                if isinstance(value, Tensor) and (value.is_floating_point() or dtype is None)
             }
 
         spikes = self._with(**moved(self.__dict__))
-        if spikes.steps is not None and spikes.dt is not None and isinstance(target, torch.dtype):
+        if spikes.steps is not None and spikes.dt is not None and dtype is not None:
             from ranvier.spikes.grid import times_at
 
             spikes = spikes._with(times=times_at(spikes.steps, spikes.dt, spikes.times))
@@ -255,24 +257,26 @@ class Spikes:
     def on_grid(self, dt: float, *, coincident: Literal["sum", "one"]) -> Spikes:
         """Round every event to the nearest step of a grid of `dt` seconds.
 
-        Rounding is done in float64, a half-way event goes to the even step; n_steps is duration / dt rounded; an event
-        that rounds to step n_steps or beyond is dropped and counted in `record.dropped`. Spikes that are on a grid
-        already are rounded from their steps. The gradient with respect to the times passes straight through.
+        Rounding is done in float64, a half-way event goes to the even step; n_steps is duration / dt rounded;
+        an event that rounds to step n_steps or beyond is dropped and counted in `record.dropped`. Spikes that
+        are on a grid already are rounded from their steps. The gradient with respect to the times passes
+        straight through.
 
         Args:
             dt: seconds, 0 < dt <= duration.
-            coincident: what becomes of several events of one unit in one step: "sum" adds their amplitudes into one
-                event (and their marks), "one" keeps the first and drops the others, uncounted.
+            coincident: what becomes of several events of one unit in one step: "sum" adds their amplitudes
+                (and marks) into one event, "one" keeps the first and drops the others, uncounted.
         """
         from ranvier.spikes.grid import on_grid
 
         return on_grid(self, dt, coincident)
 
     def delayed(self, delay: float | Tensor) -> Spikes:
-        """Every spike, and its support, later by `delay` seconds (axonal: one for all units, or [N], one per unit).
+        """Every spike, and its support, later by `delay` seconds (axonal: for all units, or [N], per unit).
 
-        On a grid steps move by the delay rounded to the grid and the gradient passes straight through. What would end
-        past `duration` is left out, with zero gradient, and counted in `record.dropped`. Negative delays are refused.
+        On a grid steps move by the delay rounded to the grid and the gradient passes straight through. What
+        would end past `duration` is left out, with zero gradient, and counted in `record.dropped`. Negative
+        delays are refused.
         """
         from ranvier.spikes.delay import delayed
 
@@ -292,13 +296,13 @@ class Spikes:
         return self.counts() / self.duration
 
     def first_times(self) -> Float[Tensor, "batch unit"]:
-        """Time of each unit's first spike [B, N] in seconds, infinite where silent; differentiable in `times`."""
+        """Time of each unit's first spike [B, N], in s, infinite where silent; differentiable in `times`."""
         from ranvier.spikes.measure import first_times
 
         return first_times(self)
 
     def to_dense(self) -> Float[Tensor, "time batch *unit"]:
-        """The raster [T, B, *unit_shape] of amplitudes, differentiable in amplitudes and support. Needs a grid."""
+        """The raster [T, B, *unit_shape] of amplitudes, differentiable also in the support. Needs a grid."""
         from ranvier.spikes.dense import to_dense
 
         return to_dense(self)
@@ -318,7 +322,9 @@ def collate(batch: Sequence[Spikes]) -> Spikes:
         clipped=sum(record.clipped for record in records),
         dropped=sum(record.dropped for record in records),
     )
-    return first._with(**joined, offsets=torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]), record=record)
+    return first._with(  # pyright: ignore[reportPrivateUsage]
+        **joined, offsets=torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]), record=record
+    )
 
 
 @cache

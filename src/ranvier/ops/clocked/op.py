@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -255,8 +256,18 @@ def _numba(
     return emitted, final
 
 
+_numbers: WeakKeyDictionary[Dynamics, dict[float, cpu.Coefficients]] = WeakKeyDictionary()
+
+
 def numbers_of(dynamics: Dynamics, width: float) -> cpu.Coefficients:
     """A neuron's numbers as the kernels read them; `width` is the surrogate's half-width in thresholds."""
+    known = _numbers.setdefault(dynamics, {})
+    if width not in known:
+        known[width] = _to_arrays(dynamics, width)
+    return known[width]
+
+
+def _to_arrays(dynamics: Dynamics, width: float) -> cpu.Coefficients:
     per_unit = dynamics.structure.per_unit
 
     def array(value: Tensor, own_axes: int) -> cpu.Array:

@@ -1,0 +1,138 @@
+"""`RunConfig`: every number a run depends on. Free of torch, so that the command line can check options at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from math import inf, isfinite
+from typing import Any, get_args, get_type_hints
+
+DATASETS = ("yinyang", "mnist", "fashion-mnist")
+GRADIENTS = ("eventprop", "surrogate")
+SURROGATES = ("superspike", "sigmoid", "esser")
+
+_MOST_STEPS = 1_000_000  # a sample's grid; steps are 32-bit and traces are held per step
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A run, completely. `documented` gives each data set's defaults.
+
+    Times are in seconds, rates of learning and strengths are dimensionless.
+
+    Attributes:
+        dataset: one of `DATASETS`.
+        gradient: one of `GRADIENTS`.
+        surrogate: one of `SURROGATES`; None with EventProp.
+        surrogate_scale: steepness of the surrogate, > 0; None with EventProp.
+        epochs, batch_size, hidden: whole numbers >= 1.
+        seed: of weights, order and augmentation, >= 0.
+        dt: grid step, 0 < dt <= duration.
+        duration: of a sample.
+        learning_rate: Adam's, in the first epoch.
+        decay: factor on it per epoch.
+        tau_mem, tau_syn: time constants of all layers.
+        hidden_weights, output_weights: mean and standard deviation of the initial weights.
+        drop: probability that an input spike is left out while training, 0 <= drop < 1.
+        lower_activity: strength and spikes per unit and sample below which hidden units are woken; None for no penalty.
+        upper_activity: strength and mean spikes per unit and sample above which the hidden layer is quietened; None likewise.
+        n_train: use only the first so many training samples; None for all. For trials, not for results.
+        threads: torch's thread count, >= 1; None for torch's own choice.
+        data_dir: folder of the data files; None for the user's cache folder.
+
+    Raises:
+        ValueError: at construction, naming attribute, rule and value.
+    """
+
+    dataset: str
+    gradient: str
+    surrogate: str | None
+    surrogate_scale: float | None
+    epochs: int
+    batch_size: int
+    hidden: int
+    dt: float
+    duration: float
+    learning_rate: float
+    decay: float
+    tau_mem: float
+    tau_syn: float
+    hidden_weights: tuple[float, float]
+    output_weights: tuple[float, float]
+    drop: float = 0.0
+    lower_activity: tuple[float, float] | None = None
+    upper_activity: tuple[float, float] | None = None
+    seed: int = 0
+    n_train: int | None = None
+    threads: int | None = None
+    data_dir: str | None = None
+
+    def __post_init__(self) -> None:
+        self._check_choices()
+        for name, (low, high) in _WHOLE.items():
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, int) and low <= value <= high):
+                raise ValueError(f"`{name}` must be a whole number from {low} to {high}. Got {value!r}.")
+        for name in ("dt", "duration", "learning_rate", "decay", "tau_mem", "tau_syn"):
+            value = getattr(self, name)
+            if not (isfinite(value) and value > 0):
+                raise ValueError(f"`{name}` must be a finite number > 0. Got {value}.")
+        if not 1 <= round(self.duration / self.dt) <= _MOST_STEPS or self.dt > self.duration:
+            raise ValueError(
+                f"`dt` must divide a sample of {self.duration} s into 1 to {_MOST_STEPS:,} steps. Got {self.dt}."
+            )
+        if not 0 <= self.drop < 1:
+            raise ValueError(f"`drop` must be a probability below 1. Got {self.drop}.")
+        for name in ("hidden_weights", "output_weights", "lower_activity", "upper_activity"):
+            value = getattr(self, name)
+            if value is not None:
+                self._check_pair(name, value)
+
+    def _check_choices(self) -> None:
+        for name, choices in (("dataset", DATASETS), ("gradient", GRADIENTS)):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"`{name}` must be one of {', '.join(choices)}. Got {getattr(self, name)!r}.")
+        if self.gradient == "eventprop":
+            for name in ("surrogate", "surrogate_scale"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"`{name}` needs `gradient` surrogate. Got gradient eventprop.")
+            return
+        if self.surrogate not in SURROGATES:
+            raise ValueError(f"`surrogate` must be one of {', '.join(SURROGATES)}. Got {self.surrogate!r}.")
+        if not 0 < (self.surrogate_scale or 0) < inf:
+            raise ValueError(f"`surrogate_scale` must be a finite number > 0. Got {self.surrogate_scale}.")
+
+    def _check_pair(self, name: str, value: Any) -> None:
+        pair = tuple(value)
+        if len(pair) != 2 or not all(isfinite(number) for number in pair) or pair[1] < 0:
+            raise ValueError(f"`{name}` must be two finite numbers, the second >= 0. Got {value}.")
+        object.__setattr__(self, name, pair)
+
+    @classmethod
+    def from_dict(cls, values: Any) -> RunConfig:
+        """The configuration that `dataclasses.asdict` turned into `values`, as read back from JSON.
+
+        Raises:
+            ValueError: `values` is no such dictionary, or what it holds is out of range.
+        """
+        names = {field.name for field in fields(cls)}
+        if not isinstance(values, dict) or set(values) != names:
+            raise ValueError(f"`values` of RunConfig.from_dict must hold exactly {', '.join(sorted(names))}.")
+        hints = get_type_hints(cls)
+        for name, value in values.items():
+            allowed = tuple(kind for kind in get_args(hints[name]) or (hints[name],))
+            if value is None and type(None) not in allowed:
+                raise ValueError(f"`{name}` must be given. Got nothing.")
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(f"`values` of RunConfig.from_dict must have the types of its attributes. Got: {error}.") from error
+
+
+_WHOLE = {
+    "epochs": (1, 10**9),
+    "batch_size": (1, 10**9),
+    "hidden": (1, 1_000_000),
+    "seed": (0, 2**63 - 1),
+    "n_train": (1, 10**9),
+    "threads": (1, 1024),
+}

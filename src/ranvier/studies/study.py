@@ -1,0 +1,98 @@
+"""`Study`: what a configuration builds, ready for `fit`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ranvier.studies.config import RunConfig
+
+if TYPE_CHECKING:
+    from ranvier.data import LabelledSpikes, Splits
+    from ranvier.gradients import Gradient
+    from ranvier.layers import Network
+    from ranvier.training import FitConfig, Loss
+    from ranvier.training.epoch import Augment, Regularisers
+
+
+class Study(NamedTuple):
+    """A configuration's parts.
+
+    Attributes:
+        splits: inputs on the grid.
+        network: freshly drawn from the seed.
+        loss: scores the network's output.
+        fit: how to train.
+        regularisers, augment: see `fit`.
+    """
+
+    splits: Splits
+    network: Network
+    loss: Loss
+    fit: FitConfig
+    regularisers: Regularisers
+    augment: Augment | None
+
+
+def study(config: RunConfig) -> Study:
+    """Load the data of a configuration and build its network.
+
+    Raises:
+        DataError: the data cannot be had or is damaged.
+    """
+    from ranvier.studies import latency_mnist, yinyang
+
+    return (yinyang if config.dataset == "yinyang" else latency_mnist).build(config)
+
+
+def gradient_of(config: RunConfig) -> Gradient:
+    """The gradient that a configuration names."""
+    from ranvier.gradients import Esser, EventProp, SigmoidDerivative, Surrogate, SuperSpike
+
+    if config.gradient == "eventprop":
+        return EventProp()
+    shapes = {"superspike": SuperSpike, "sigmoid": SigmoidDerivative, "esser": Esser}
+    assert config.surrogate is not None
+    assert config.surrogate_scale is not None
+    return Surrogate(shapes[config.surrogate](scale=config.surrogate_scale))
+
+
+def gridded(splits: Splits, config: RunConfig) -> Splits:
+    """The splits on the configuration's grid, the training part cut to `n_train`."""
+    from ranvier.data import Splits
+
+    train = splits.train if config.n_train is None else splits.train[: config.n_train]
+    parts = (train, splits.validation, splits.test)
+    return Splits(*(part.on_grid(config.dt, coincident="sum") for part in parts))
+
+
+def fit_config(config: RunConfig) -> FitConfig:
+    """The part of a configuration that is about training."""
+    from ranvier.training import FitConfig
+
+    return FitConfig(
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        decay=config.decay,
+        seed=config.seed,
+        threads=config.threads,
+    )
+
+
+def regularisers_of(config: RunConfig) -> Regularisers:
+    """The activity penalties on the hidden layer that a configuration asks for."""
+    from ranvier.losses import LowerActivity, UpperActivity
+
+    rules = []
+    if config.lower_activity is not None:
+        rules.append(LowerActivity(*config.lower_activity))
+    if config.upper_activity is not None:
+        rules.append(UpperActivity(*config.upper_activity))
+    return {"hidden": rules} if rules else {}
+
+
+def augment_of(config: RunConfig) -> Augment | None:
+    """The change of the inputs while training that a configuration asks for."""
+    from ranvier.data import DropEvents
+
+    return DropEvents(config.drop) if config.drop else None

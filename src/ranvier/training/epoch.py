@@ -1,0 +1,145 @@
+"""One pass over the training data."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import sqrt
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ranvier.data import LabelledSpikes
+from ranvier.spikes import Spikes
+from ranvier.training.evaluate import Loss
+from ranvier.training.guard import Guard
+from ranvier.training.metrics import Activity
+
+Regularisers = Mapping[str, Sequence[Callable[[Tensor], Tensor]]]
+Augment = Callable[[Spikes, torch.Generator], Spikes]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained, on what, by which rules."""
+
+    network: nn.Module
+    loss: Loss
+    train: LabelledSpikes
+    regularisers: Regularisers
+    augment: Augment | None
+    optimiser: torch.optim.Optimizer
+    guard: Guard
+
+
+@dataclass
+class Sums:
+    """What an epoch adds up."""
+
+    activity: Activity = field(default_factory=Activity)
+    loss: float = 0.0
+    penalty: float = 0.0
+    right: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.int64))
+    ties: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.int64))
+    gradient_norms: dict[str, float] = field(default_factory=dict)
+    n_batches: int = 0
+
+
+def generator_of(seed: int, epoch: int) -> torch.Generator:
+    """The source of an epoch's randomness: a function of the two numbers alone."""
+    state = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state))
+
+
+def train_epoch(
+    task: Task, epoch: int, seed: int, batch_size: int, after_batch: Callable[[int, float], None]
+) -> dict[str, Any]:
+    """Train on every sample once, in an order of this epoch's own, and tell what happened.
+
+    Args:
+        task: what is trained.
+        epoch: from 1.
+        seed: of the run.
+        batch_size: samples per step; the last batch holds the rest.
+        after_batch: called with the number of samples done and the batch's loss.
+
+    Returns:
+        The training part of the epoch's metrics.
+
+    Raises:
+        RunError: loss, gradients or weights are no longer finite; the step that would have used them is not taken.
+    """
+    task.network.train()
+    source, sums, n_samples = generator_of(seed, epoch), Sums(), len(task.train)
+    torch.manual_seed(int(torch.randint(2**62, (), generator=source)))
+    order = torch.randperm(n_samples, generator=source)
+    done, started = 0, time.monotonic()
+    for chosen in order.split(batch_size):
+        done += len(chosen)
+        loss = _step(task, chosen, source, sums, f"epoch {epoch}, batch {sums.n_batches + 1}")
+        after_batch(done, loss)
+    seconds = time.monotonic() - started
+    return _told(sums, n_samples, seconds)
+
+
+def _step(task: Task, chosen: Tensor, source: torch.Generator, sums: Sums, where: str) -> float:
+    inputs, labels = task.train.inputs[chosen], task.train.labels[chosen]
+    if task.augment is not None:
+        inputs = task.augment(inputs, source)
+    output, activity = task.network(inputs)
+    loss = task.loss(output, labels)
+    penalty = _penalty(task.regularisers, activity, loss)
+    task.optimiser.zero_grad()
+    (loss + penalty if task.regularisers else loss).backward()
+    norms = task.guard.look(loss, penalty, where)
+    task.optimiser.step()
+    sums.n_batches += 1
+    sums.loss += norms.loss * len(labels)
+    sums.penalty += norms.penalty * len(labels)
+    for layer, norm in _by_layer(task.guard.names, norms.gradients).items():
+        sums.gradient_norms[layer] = sums.gradient_norms.get(layer, 0.0) + norm
+    with torch.no_grad():
+        sums.right += (task.loss.predict(output) == labels).sum()
+        sums.ties += task.loss.ties(output)
+        sums.activity.add(activity, len(labels))
+    return norms.loss
+
+
+def _penalty(regularisers: Regularisers, activity: Mapping[str, Any], like: Tensor) -> Tensor:
+    total = like.new_zeros(())
+    for name, rules in regularisers.items():
+        spikes = activity.get(name)
+        if not isinstance(spikes, Spikes):
+            spiking = ", ".join(layer for layer, value in activity.items() if isinstance(value, Spikes))
+            raise ValueError(f"`regularisers` of fit must name spiking layers ({spiking}). Got {name!r}.")
+        counts = spikes.counts()
+        for rule in rules:
+            total = total + rule(counts)
+    return total
+
+
+def _by_layer(names: Sequence[str], norms: Sequence[float]) -> dict[str, float]:
+    squares: dict[str, float] = {}
+    for name, norm in zip(names, norms, strict=True):
+        layer = name.split(".", 1)[0]
+        squares[layer] = squares.get(layer, 0.0) + norm * norm
+    return {layer: sqrt(square) for layer, square in squares.items()}
+
+
+def _told(sums: Sums, n_samples: int, seconds: float) -> dict[str, Any]:
+    return {
+        "train_loss": sums.loss / n_samples,
+        "penalty": sums.penalty / n_samples,
+        "train_accuracy": int(sums.right) / n_samples,
+        "ties": int(sums.ties),
+        "gradient_norms": {layer: total / sums.n_batches for layer, total in sums.gradient_norms.items()},
+        "rates": sums.activity.rates(),
+        "spikes_per_sample": sums.activity.spikes_per_sample(),
+        "silent": sums.activity.silent(),
+        "clipped": dict(sums.activity.clipped),
+        "seconds": seconds,
+        "samples_per_second": n_samples / max(seconds, 1e-9),
+    }

@@ -1,0 +1,96 @@
+"""How well a network does on data it does not learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ranvier.data import LabelledSpikes
+from ranvier.training.metrics import Activity
+
+
+class Loss(Protocol):
+    """What training asks of a loss: see `ranvier.losses`."""
+
+    def __call__(self, output: Any, labels: Tensor) -> Tensor:
+        """The mean loss of a batch."""
+        ...
+
+    def predict(self, output: Any) -> Tensor:
+        """The class of each sample, -1 where there is no decision."""
+        ...
+
+    def ties(self, output: Any) -> Tensor:
+        """How many samples have no single winner."""
+        ...
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of `evaluate`.
+
+    Attributes:
+        loss: mean over the samples.
+        accuracy: fraction of samples with the right class; no decision counts as wrong.
+        ties: samples with more than one winner.
+        spikes_per_sample: mean number of spikes of each spiking layer, by name.
+        rates: mean firing rate in Hz of each spiking layer's units, by name.
+        backends: which path computed each spiking layer, by name.
+    """
+
+    loss: float
+    accuracy: float
+    ties: int
+    spikes_per_sample: dict[str, float]
+    rates: dict[str, float]
+    backends: dict[str, str]
+
+
+@torch.no_grad()
+def evaluate(
+    network: nn.Module,
+    loss: Loss,
+    data: LabelledSpikes,
+    *,
+    batch_size: int = 500,
+    after_batch: Callable[[int], None] | None = None,
+) -> Evaluation:
+    """Run a network over labelled spikes on a grid, without gradients.
+
+    Args:
+        network: returns `(output, activity)`; left in evaluation mode.
+        loss: scores the output.
+        data: at least one sample.
+        batch_size: samples at a time; affects memory, not the result.
+        after_batch: called with the number of samples done.
+
+    Raises:
+        ValueError: the data is empty.
+    """
+    if not len(data):
+        raise ValueError("`data` of evaluate must hold at least one sample. Got none.")
+    network.eval()
+    activity, device = Activity(), data.labels.device
+    total, right = torch.zeros((), dtype=torch.float64, device=device), torch.zeros((), dtype=torch.int64, device=device)
+    ties = torch.zeros_like(right)
+    for start in range(0, len(data), batch_size):
+        batch = data[start : start + batch_size]
+        output, layers = network(batch.inputs)
+        total += loss(output, batch.labels).double() * len(batch)
+        right += (loss.predict(output) == batch.labels).sum()
+        ties += loss.ties(output)
+        activity.add(layers, len(batch))
+        if after_batch is not None:
+            after_batch(start + len(batch))
+    return Evaluation(
+        loss=total.item() / len(data),
+        accuracy=int(right) / len(data),
+        ties=int(ties),
+        spikes_per_sample=activity.spikes_per_sample(),
+        rates=activity.rates(),
+        backends=activity.backends,
+    )

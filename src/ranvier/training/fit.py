@@ -1,0 +1,202 @@
+"""`fit`: trains a network, keeps what it learned, and continues, to the bit, where it was stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, fields
+from math import isfinite
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ranvier.data import LabelledSpikes
+from ranvier.errors import RunError
+from ranvier.training import checkpoint
+from ranvier.training.epoch import Augment, Regularisers, Task, train_epoch
+from ranvier.training.evaluate import Loss, evaluate
+from ranvier.training.guard import Guard
+from ranvier.training.keeper import FolderKeeper, Keeper
+from ranvier.training.view import view
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How a network is trained.
+
+    Attributes:
+        epochs: passes over the training data, >= 1.
+        batch_size: samples per step, >= 1.
+        learning_rate: Adam's in the first epoch, > 0.
+        decay: factor on the learning rate from each epoch to the next, > 0.
+        betas: Adam's two memories, each in [0, 1).
+        eps: Adam's floor under the root of the second moment, > 0.
+        seed: of the order of the samples and of augmentation, >= 0; weights are drawn before, by who builds the network.
+        threads: torch's thread count while training; None keeps the caller's. The same count is needed for the same bits.
+
+    Raises:
+        ValueError: at construction, naming attribute, rule and value.
+    """
+
+    epochs: int = 20
+    batch_size: int = 32
+    learning_rate: float = 5e-3
+    decay: float = 0.95
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    seed: int = 0
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        lowest = {"epochs": 1, "batch_size": 1, "seed": 0} | ({} if self.threads is None else {"threads": 1})
+        for name, low in lowest.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < low:
+                raise ValueError(f"`{name}` of FitConfig must be a whole number >= {low}. Got {value!r}.")
+        for name in ("learning_rate", "decay", "eps"):
+            value = getattr(self, name)
+            if not (isfinite(value) and value > 0):
+                raise ValueError(f"`{name}` of FitConfig must be > 0. Got {value}.")
+        if not (len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)):
+            raise ValueError(f"`betas` of FitConfig must be two numbers in [0, 1). Got {self.betas}.")
+
+
+@dataclass
+class FitResult:
+    """How far a training is: what `fit` returns, and what a checkpoint holds beside weights and optimiser.
+
+    Attributes:
+        epoch: epochs done.
+        metrics: the last epoch's, as in `metrics.jsonl`.
+        best_epoch: the first epoch with the best validation accuracy.
+        best_validation: that accuracy, a fraction.
+        seconds: wall time of the epochs done, validation included.
+        samples: training samples seen.
+    """
+
+    epoch: int = 0
+    metrics: dict[str, Any] | None = None
+    best_epoch: int = 0
+    best_validation: float = -1.0
+    seconds: float = 0.0
+    samples: int = 0
+
+
+def fit(
+    network: nn.Module,
+    loss: Loss,
+    train: LabelledSpikes,
+    validation: LabelledSpikes,
+    config: FitConfig | None = None,
+    *,
+    regularisers: Regularisers | None = None,
+    augment: Augment | None = None,
+    run_dir: str | PathLike[str] | None = None,
+    resume: bool = False,
+    progress: bool = True,
+) -> FitResult:
+    """Train `network` in place with Adam; afterwards it holds the final weights.
+
+    With `run_dir`, each epoch ends with a line in `metrics.jsonl` and the checkpoint `last.pt`, each better validation
+    with `best.pt`, all written atomically. A training that was stopped at any moment, however rudely, and is resumed by
+    the same call with `resume=True` ends with the same weights to the bit (same machine, CPU, thread count).
+
+    Args:
+        network: returns `(output, activity)` for spikes; `Network` does.
+        loss: of `ranvier.losses`, or what behaves alike.
+        train: on a grid, at least one sample.
+        validation: on the same grid, at least one sample; chooses `best.pt` and nothing else.
+        config: how to train.
+        regularisers: by name of a spiking layer, functions of its spike counts [B, N] that are added to the loss.
+        augment: changes the inputs of each batch; all its randomness must come from the generator it is given.
+        run_dir: folder to keep the run in; made if absent. None keeps nothing.
+        resume: continue from the checkpoint in `run_dir`, or start if there is none yet.
+        progress: whether to report on standard error. Nothing goes to standard output.
+
+    Raises:
+        RunError: the loss, a gradient or a weight stopped being finite (`network` and the checkpoints keep the last good
+            state); `run_dir` cannot be written, holds a run already, or its checkpoints are damaged or of another
+            configuration.
+        ValueError: naming argument, rule and value.
+    """
+    config = FitConfig() if config is None else config
+    for name, data in (("train", train), ("validation", validation)):
+        if not len(data):
+            raise ValueError(f"`{name}` of fit must hold at least one sample. Got none.")
+    guard = Guard(network)
+    optimiser = torch.optim.Adam(guard.parameters, config.learning_rate, betas=config.betas, eps=config.eps, fused=True)
+    task = Task(network, loss, train, regularisers or {}, augment, optimiser, guard)
+    keeper = Keeper() if run_dir is None else FolderKeeper(Path(run_dir), resume=resume)
+    so_far, settings = _start(keeper.loaded, config, network, optimiser)
+    with view(show=progress) as screen, _surroundings(settings["threads"]), closing(keeper):
+        if keeper.loaded is not None and keeper.loaded.note is not None:
+            screen.note(keeper.loaded.note)
+        keeper.begin(so_far.epoch)
+        for epoch in range(so_far.epoch + 1, config.epochs + 1):
+            started = time.monotonic()
+            rate = config.learning_rate * config.decay ** (epoch - 1)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            screen.begin_epoch(epoch, config.epochs, len(train))
+            trained = train_epoch(task, epoch, config.seed, config.batch_size, screen.batch)
+            guard.look_at_weights(f"epoch {epoch}, after its last batch")
+            checked = evaluate(network, loss, validation)
+            better = checked.accuracy > so_far.best_validation
+            so_far = FitResult(
+                epoch=epoch,
+                metrics={
+                    "epoch": epoch,
+                    **trained,
+                    "validation_loss": checked.loss,
+                    "validation_accuracy": checked.accuracy,
+                    "validation_ties": checked.ties,
+                    "learning_rate": rate,
+                },
+                best_epoch=epoch if better else so_far.best_epoch,
+                best_validation=checked.accuracy if better else so_far.best_validation,
+                seconds=so_far.seconds + time.monotonic() - started,
+                samples=so_far.samples + len(train),
+            )
+            rest = {"optimiser": optimiser.state_dict(), "settings": settings}
+            keeper.keep(asdict(so_far), network.state_dict(), rest, best=better)
+            screen.end_epoch(so_far.metrics, config.epochs)
+    return so_far
+
+
+def _start(
+    loaded: checkpoint.Loaded | None, config: FitConfig, network: nn.Module, optimiser: torch.optim.Optimizer
+) -> tuple[FitResult, dict[str, Any]]:
+    """How far the training is and the settings it keeps, with network and optimiser as they were then."""
+    settings = asdict(config)
+    del settings["epochs"]
+    if loaded is None:
+        return FitResult(), settings | {"threads": config.threads or torch.get_num_threads()}
+    content = loaded.content
+    kept = content["settings"]
+    for name, value in settings.items():
+        if value != kept[name] and not (name == "threads" and value is None):
+            raise RunError(f"`{name}` of FitConfig must be as when the run was started, {kept[name]}. Got {value}.")
+    if content["epoch"] > config.epochs:
+        raise RunError(f"`epochs` of FitConfig must be at least those done, {content['epoch']}. Got {config.epochs}.")
+    try:
+        network.load_state_dict(content["network"])
+    except RuntimeError as error:
+        raise RunError("`network` of fit must be built as when the run was started. Got other layers.") from error
+    optimiser.load_state_dict(content["optimiser"])
+    return FitResult(**{field.name: content[field.name] for field in fields(FitResult)}), kept
+
+
+@contextmanager
+def _surroundings(threads: int) -> Iterator[None]:
+    """The thread count and a random state of the training's own; the caller's come back afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_num_threads(before)
