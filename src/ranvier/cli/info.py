@@ -1,0 +1,26 @@
+"""`ranvier info`."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+
+def run() -> dict[str, Any]:
+    """Versions, backends, threads and the cache folder."""
+    from importlib.metadata import version
+
+    import pooch
+    import torch
+
+    import ranvier
+
+    return {
+        "version": ranvier.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numba": version("numba"),
+        "backends": ["numba", "reference"],
+        "threads": torch.get_num_threads(),
+        "cache": str(pooch.os_cache("ranvier")),
+    }

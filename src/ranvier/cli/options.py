@@ -1,0 +1,173 @@
+"""The commands and their options. Free of torch, so that help and bad usage are answered at once."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+import tyro
+from tyro.conf import FlagCreatePairsOff, OmitSubcommandPrefixes, Positional, arg, subcommand
+from tyro.constructors import PrimitiveConstructorSpec
+
+from ranvier.studies import documented
+
+
+class UsageError(Exception):
+    """A command line that is wrong whatever the disk holds."""
+
+
+def _optional(kind: type, metavar: str) -> Any:
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=metavar,
+        instance_from_str=lambda given: kind(given[0]),
+        is_instance=lambda value: value is None or isinstance(value, kind),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+def _choice(*choices: str) -> Any:
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="{" + ",".join(choices) + "}",
+        instance_from_str=lambda given: given[0],
+        is_instance=lambda value: value is None or value in choices,
+        str_from_instance=lambda value: [str(value)],
+        choices=choices,
+    )
+
+
+def _defaults(name: str) -> str:
+    values = {dataset: getattr(documented(dataset), name) for dataset in ("yinyang", "mnist")}
+    return f"(default: {values['yinyang']} for yinyang, {values['mnist']} for the others)"
+
+
+def _given(help_: str, hint: str = "") -> Any:
+    return arg(help=help_, help_behavior_hint=hint)
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a network on a data set, or continue a run that was stopped.
+
+    Settings not given are the data set's documented ones; they are printed at the start.
+    """
+
+    dataset: Annotated[
+        Positional[str | None],
+        _choice("yinyang", "mnist", "fashion-mnist"),
+        _given("What to learn. yinyang needs no files.", "(required without --resume)"),
+    ] = None
+    gradient: Annotated[
+        str | None,
+        _choice("eventprop", "surrogate"),
+        _given("How credit flows back.", "(default: eventprop)"),
+    ] = None
+    surrogate: Annotated[
+        str | None,
+        _choice("superspike", "sigmoid", "esser"),
+        _given("Shape of the surrogate; needs --gradient surrogate.", "(default: superspike)"),
+    ] = None
+    epochs: Annotated[
+        int | None, _optional(int, "N"), _given("Passes over the training data.", _defaults("epochs"))
+    ] = None
+    seed: Annotated[
+        int | None, _optional(int, "N"), _given("Of weights, order and augmentation.", "(default: 0)")
+    ] = None
+    hidden: Annotated[int | None, _optional(int, "N"), _given("Hidden neurons.", _defaults("hidden"))] = None
+    dt: Annotated[
+        float | None, _optional(float, "S"), _given("Time step of the grid in seconds.", _defaults("dt"))
+    ] = None
+    batch_size: Annotated[
+        int | None, _optional(int, "N"), _given("Samples per step.", _defaults("batch_size"))
+    ] = None
+    learning_rate: Annotated[
+        float | None, _optional(float, "X"), _given("Adam's, in the first epoch.", _defaults("learning_rate"))
+    ] = None
+    threads: Annotated[
+        int | None, _optional(int, "N"), _given("CPU threads.", "(default: torch's choice)")
+    ] = None
+    data_dir: Annotated[
+        str | None,
+        _optional(str, "D"),
+        _given("Folder with the four IDX files.", "(default: the user's cache folder, filled on first use)"),
+    ] = None
+    out: Annotated[
+        str | None,
+        _optional(str, "DIR"),
+        _given("Folder for the run, new or empty.", "(default: runs/<dataset>-<time>)"),
+    ] = None
+    resume: Annotated[
+        str | None,
+        _optional(str, "DIR"),
+        _given("Continue this run with its own settings; only --epochs, --data-dir and --json may be given too."),
+    ] = None
+    json: Annotated[bool, _given("Print the result as one JSON object.")] = False
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure the final weights of a run on the test set."""
+
+    run: Annotated[Positional[str], _optional(str, "RUN"), _given("The run's folder.", "(required)")]
+    data_dir: Annotated[
+        str | None, _optional(str, "D"), _given("Folder with the four IDX files.", "(default: as in training)")
+    ] = None
+    json: Annotated[bool, _given("Print the result as one JSON object.")] = False
+
+
+@dataclass(frozen=True)
+class Info:
+    """Show versions, backends, threads and the cache folder."""
+
+    json: Annotated[bool, _given("Print them as one JSON object.")] = False
+
+
+Command = Train | Evaluate | Info
+
+
+def parse(arguments: Sequence[str]) -> Command:
+    """Read a command line.
+
+    Raises:
+        UsageError: it is wrong.
+        SystemExit: with code 0, after printing help.
+    """
+    errors = io.StringIO()
+    form: Any = (
+        Annotated[Train, subcommand("train")]
+        | Annotated[Evaluate, subcommand("evaluate")]
+        | Annotated[Info, subcommand("info")]
+    )
+    try:
+        with contextlib.redirect_stderr(errors):
+            return tyro.cli(
+                form,
+                prog="ranvier",
+                description="Train spiking neural networks at the cost of their spikes.",
+                args=list(arguments),
+                config=(OmitSubcommandPrefixes, FlagCreatePairsOff),
+            )
+    except SystemExit as leaving:
+        if leaving.code in (0, None):
+            raise
+        raise UsageError(_first_sentence(errors.getvalue())) from None
+
+
+def _first_sentence(box: str) -> str:
+    """The message in the box that tyro draws: what stands above its first inner line."""
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip("│ ") for line in box.splitlines()]
+    message: list[str] = []
+    for line in lines:
+        if line.startswith("╭"):
+            continue
+        if not line or line.startswith(("─", "╰")):
+            break
+        message.append(line)
+    text = " ".join(message) or "The command line must be as `ranvier --help` says."
+    return text if text.endswith(".") else f"{text}."
