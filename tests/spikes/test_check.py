@@ -256,15 +256,27 @@ BAD_SUPPORT = {
         "`support.units` of Spikes must be int32. Got int64.",
         compact(units=torch.tensor([1, 2, 0])),
     ),
-    "length": (ValueError, "must have one unit and step per value. Got (2,), (3,)", compact(values=torch.zeros(2))),
+    "length": (
+        ValueError,
+        "must have one unit and step per value. Got (2,), (3,)",
+        compact(values=torch.zeros(2)),
+    ),
     "bounds": (
         ValueError,
         "`support.offsets` of Spikes must have one entry per bound, (4,). Got (2,).",
         compact(offsets=torch.tensor([0, 3])),
     ),
-    "offsets": (ValueError, "`support.offsets` of Spikes must run from 0", compact(offsets=torch.tensor([0, 2, 2, 2]))),
+    "offsets": (
+        ValueError,
+        "`support.offsets` of Spikes must run from 0",
+        compact(offsets=torch.tensor([0, 2, 2, 2])),
+    ),
     "unit": (ValueError, "`support.units` of Spikes must be in 0 to 2. Got 7.", compact(units=ints(1, 7, 0))),
-    "step": (ValueError, "`support.steps` of Spikes must be in 0 to 9. Got 10.", compact(steps=ints(0, 3, 10))),
+    "step": (
+        ValueError,
+        "`support.steps` of Spikes must be in 0 to 9. Got 10.",
+        compact(steps=ints(0, 3, 10)),
+    ),
     "order": (
         ValueError,
         "`support.steps` of Spikes must ascend within a sample. Got 0 after 3 in sample 0.",
@@ -273,6 +285,7 @@ BAD_SUPPORT = {
 }
 
 
+@pytest.mark.usefixtures("as_users_run_it")
 @pytest.mark.parametrize(("error", "message", "changes"), BROKEN.values(), ids=BROKEN)
 def test_a_broken_rule_is_named_at_construction(error, message, changes):
     with pytest.raises(error) as caught:
@@ -280,6 +293,7 @@ def test_a_broken_rule_is_named_at_construction(error, message, changes):
     assert message in str(caught.value)
 
 
+@pytest.mark.usefixtures("as_users_run_it")
 @pytest.mark.parametrize(("error", "message", "changes"), OFF_GRID.values(), ids=OFF_GRID)
 def test_a_broken_rule_of_the_grid_is_named_at_construction(error, message, changes):
     with pytest.raises(error) as caught:
@@ -287,6 +301,7 @@ def test_a_broken_rule_of_the_grid_is_named_at_construction(error, message, chan
     assert message in str(caught.value)
 
 
+@pytest.mark.usefixtures("as_users_run_it")
 @pytest.mark.parametrize(("error", "message", "support"), BAD_SUPPORT.values(), ids=BAD_SUPPORT)
 def test_a_broken_rule_of_the_support_is_named_at_construction(error, message, support):
     with pytest.raises(error) as caught:
@@ -295,7 +310,7 @@ def test_a_broken_rule_of_the_support_is_named_at_construction(error, message, s
 
 
 def test_support_needs_a_grid():
-    with pytest.raises(ValueError, match="`support` of Spikes needs a time grid. Got support without `dt`."):
+    with pytest.raises(ValueError, match=r"`support` of Spikes needs a time grid. Got support without `dt`."):
         spikes(support=Support(torch.zeros(10, 3, 3)))
 
 

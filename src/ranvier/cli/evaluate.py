@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ranvier.cli import folder as folders
 from ranvier.cli.options import Evaluate
 from ranvier.errors import RunError
+from ranvier.studies import study
 
 
 def run(options: Evaluate) -> dict[str, Any]:
@@ -16,17 +19,12 @@ def run(options: Evaluate) -> dict[str, Any]:
     Raises:
         RanvierError: there is no such run, it has no checkpoint yet, or the data cannot be had.
     """
-    import sys
-
-    import torch
-
-    from ranvier.cli import run as runs
     from ranvier.cli.train import backend
-    from ranvier.studies import study
     from ranvier.training import checkpoint, evaluate
 
+    assert options.run is not None
     folder = Path(options.run)
-    config = runs.read_config(folder)
+    config = folders.read_config(folder)
     if options.data_dir is not None:
         if config.dataset == "yinyang":
             raise RunError(f"--data-dir has no effect on {folder}, a run of yinyang. Got {options.data_dir}.")
@@ -36,8 +34,6 @@ def run(options: Evaluate) -> dict[str, Any]:
         raise RunError(f"{folder} must hold a checkpoint. Got a run that has not finished its first epoch.")
     if loaded.note is not None:
         print(loaded.note, file=sys.stderr)  # noqa: T201
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
     parts = study(config)
     try:
         parts.network.load_state_dict(loaded.content["network"])

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ranvier.cli import options
+from ranvier.cli import check, options
 from ranvier.errors import RanvierError
 
 
@@ -40,11 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _call(command: options.Command) -> dict[str, Any]:
     if isinstance(command, options.Train):
+        config = check.settings(command)
         from ranvier.cli import train
 
-        config = train.check(command)
         return train.run(command, config)
     if isinstance(command, options.Evaluate):
+        if command.run is None:
+            raise options.UsageError("The folder of a run must be named. Got none.")
         from ranvier.cli import evaluate
 
         return evaluate.run(command)
@@ -64,7 +66,11 @@ def _print(result: Mapping[str, Any], *, as_json: bool) -> None:
 
 def _rows(result: Mapping[str, Any]) -> list[str]:
     width = max(len(name) for name in result)
-    return [f"{name.replace('_', ' '):<{width}}  {_readable(name, value)}" for name, value in result.items() if value is not None]
+    return [
+        f"{name.replace('_', ' '):<{width}}  {_readable(name, value)}"
+        for name, value in result.items()
+        if value is not None
+    ]
 
 
 def _readable(name: str, value: Any) -> str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitSubcommandPrefixes, Positional, arg, subcommand
@@ -105,7 +104,9 @@ class Train:
     resume: Annotated[
         str | None,
         _optional(str, "DIR"),
-        _given("Continue this run with its own settings; only --epochs, --data-dir and --json may be given too."),
+        _given(
+            "Continue this run with its own settings; only --epochs, --data-dir and --json may be given too."
+        ),
     ] = None
     json: Annotated[bool, _given("Print the result as one JSON object.")] = False
 
@@ -114,9 +115,13 @@ class Train:
 class Evaluate:
     """Measure the final weights of a run on the test set."""
 
-    run: Annotated[Positional[str], _optional(str, "RUN"), _given("The run's folder.", "(required)")]
+    run: Annotated[
+        Positional[str | None], _optional(str, "RUN"), _given("The run's folder.", "(required)")
+    ] = None
     data_dir: Annotated[
-        str | None, _optional(str, "D"), _given("Folder with the four IDX files.", "(default: as in training)")
+        str | None,
+        _optional(str, "D"),
+        _given("Folder with the four IDX files.", "(default: as in training)"),
     ] = None
     json: Annotated[bool, _given("Print the result as one JSON object.")] = False
 

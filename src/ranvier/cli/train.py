@@ -4,62 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ranvier.cli.options import Train, UsageError
+from ranvier.cli import folder as folders
+from ranvier.cli.options import Train
 from ranvier.errors import RunError
-from ranvier.studies import RunConfig, documented
-
-_CHANGES = ("epochs", "seed", "hidden", "dt", "batch_size", "learning_rate", "threads", "data_dir", "surrogate")
-_NOT_WITH_RESUME = (
-    *("gradient", "surrogate", "seed", "hidden", "dt", "batch_size", "learning_rate", "threads", "out"),
-)
-
-
-def check(options: Train) -> RunConfig | None:
-    """The configuration of a new run, or None to resume; everything that can be told without the disk is checked.
-
-    Raises:
-        UsageError: naming option, rule and value.
-    """
-    if options.resume is not None:
-        _check_resume(options)
-        return None
-    if options.dataset is None:
-        raise UsageError("A data set must be named: yinyang, mnist or fashion-mnist. Got none.")
-    if options.dataset == "yinyang" and options.data_dir is not None:
-        raise UsageError(f"--data-dir has no effect on yinyang, which needs no files. Got {options.data_dir}.")
-    gradient = options.gradient or "eventprop"
-    if options.surrogate is not None and gradient != "surrogate":
-        raise UsageError(f"--surrogate needs --gradient surrogate. Got --gradient {gradient}.")
-    changes = {name: value for name in _CHANGES if (value := getattr(options, name)) is not None}
-    if "data_dir" in changes:
-        changes["data_dir"] = str(Path(changes["data_dir"]).absolute())
-    try:
-        return documented(options.dataset, gradient, **changes)
-    except ValueError as error:
-        raise UsageError(_as_option(str(error), changes)) from error
-
-
-def _check_resume(options: Train) -> None:
-    for name in _NOT_WITH_RESUME:
-        if getattr(options, name) is not None:
-            raise UsageError(
-                f"--{name.replace('_', '-')} must not accompany --resume, which takes every setting from the run. "
-                f"Got {getattr(options, name)}."
-            )
-    if options.epochs is not None and options.epochs < 1:
-        raise UsageError(f"--epochs must be a whole number >= 1. Got {options.epochs}.")
-    if options.dataset == "yinyang" and options.data_dir is not None:
-        raise UsageError(f"--data-dir has no effect on yinyang, which needs no files. Got {options.data_dir}.")
-
-
-def _as_option(message: str, names: Any) -> str:
-    for name in names:
-        message = message.replace(f"`{name}`", f"--{name.replace('_', '-')}")
-    return message
+from ranvier.studies import RunConfig, study
 
 
 def run(options: Train, config: RunConfig | None) -> dict[str, Any]:
@@ -67,7 +19,7 @@ def run(options: Train, config: RunConfig | None) -> dict[str, Any]:
 
     Args:
         options: as given.
-        config: what `check` returned.
+        config: what `check.settings` returned.
 
     Returns:
         The result, ready for JSON.
@@ -76,29 +28,31 @@ def run(options: Train, config: RunConfig | None) -> dict[str, Any]:
         RanvierError: what only the disk or the training reveals.
         KeyboardInterrupt: with the run's folder as its argument.
     """
-    from ranvier.cli import run as runs
-
     if config is None:
         assert options.resume is not None
         folder = Path(options.resume)
-        config = _resumed(options, folder, runs.read_config(folder))
-        finished = runs.read_result(folder, config.epochs)
+        config = _resumed(options, folder, folders.read_config(folder))
+        finished = folders.read_result(folder, config.epochs)
         if finished is not None:
             return finished | {"run_dir": str(folder)}
         _say(config, f"Resuming {folder}")
-        runs.write_config(folder, config)
+        folders.write_config(folder, config)
     else:
-        import torch
-
-        config = replace(config, threads=config.threads or torch.get_num_threads())
-        folder = runs.create(options.out, config)
+        config = replace(config, threads=config.threads or _threads())
+        folder = folders.create(options.out, config)
         _say(config, f"New run in {folder}")
     try:
         result = train(config, folder)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(str(folder)) from None
-    runs.write_result(folder, result)
+    folders.write_result(folder, result)
     return result
+
+
+def _threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
 
 
 def _resumed(options: Train, folder: Path, config: RunConfig) -> RunConfig:
@@ -113,11 +67,12 @@ def _resumed(options: Train, folder: Path, config: RunConfig) -> RunConfig:
 
 def train(config: RunConfig, folder: Path) -> dict[str, Any]:
     """Train in `folder`, from its checkpoint if it has one, and measure the final weights on the test set."""
-    from ranvier.studies import study
     from ranvier.training import evaluate, fit
+    from ranvier.training.threads import thread_count
 
     started = time.monotonic()
     parts = study(config)
+    loading = time.monotonic() - started
     fitted = fit(
         parts.network,
         parts.loss,
@@ -129,9 +84,10 @@ def train(config: RunConfig, folder: Path) -> dict[str, Any]:
         run_dir=folder,
         resume=True,
     )
-    around = time.monotonic() - started
-    tested = evaluate(parts.network, parts.loss, parts.splits.test)
-    assert fitted.metrics is not None
+    started = time.monotonic()
+    with thread_count(config.threads):
+        tested = evaluate(parts.network, parts.loss, parts.splits.test)
+    testing = time.monotonic() - started
     return {
         "dataset": config.dataset,
         "gradient": config.gradient,
@@ -146,7 +102,7 @@ def train(config: RunConfig, folder: Path) -> dict[str, Any]:
         "loss": fitted.metrics["train_loss"],
         "test_loss": tested.loss,
         "test_ties": tested.ties,
-        "seconds": max(around, fitted.seconds) + time.monotonic() - started - around,
+        "seconds": loading + fitted.seconds + testing,
         "samples_per_second": fitted.metrics["samples_per_second"],
         "spikes_per_sample": tested.spikes_per_sample,
         "run_dir": str(folder),
@@ -159,7 +115,5 @@ def backend(backends: dict[str, str]) -> str:
 
 
 def _say(config: RunConfig, title: str) -> None:
-    from dataclasses import asdict
-
     settings = ", ".join(f"{name} {value}" for name, value in asdict(config).items() if value is not None)
     print(f"{title}: {settings}", file=sys.stderr, flush=True)  # noqa: T201

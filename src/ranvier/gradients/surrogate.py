@@ -2,19 +2,22 @@
 
     S = Theta(x),  dS/dx := h(x),  x = (V - threshold) / threshold
 
-Shapes and scales as in Zenke & Vogels, Neural Comput. 33:899 (2021), section 4.2.6: peaks are never multiplied by the scale.
-Gradients flow through amplitudes, also where no spike was.
+Shapes and scales as in Zenke & Vogels, Neural Comput. 33:899 (2021), section 4.2.6: peaks are never
+multiplied by the scale. Gradients flow through amplitudes, also where no spike was.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from math import inf, isfinite
+from math import inf
+from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from ranvier.neurons.number import number
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,7 @@ class Shape(ABC):
     scale: float = 10.0
 
     def __post_init__(self) -> None:
-        if not (isfinite(self.scale) and self.scale > 0):
-            raise ValueError(f"`scale` of {type(self).__name__} must be > 0. Got {self.scale}.")
+        object.__setattr__(self, "scale", number(f"`scale` of {type(self).__name__}", self.scale, "> 0"))
 
     @property
     def width(self) -> float:
@@ -80,8 +82,8 @@ class Surrogate:
 
     Args:
         shape: h, one of `SuperSpike`, `SigmoidDerivative`, `Esser`, or your own `Shape`.
-        through_reset: whether the reset's dependence on the spike is differentiated (EXODUS / full BPTT); off by default,
-            as large scales explode through it.
+        through_reset: whether the reset's dependence on the spike is differentiated (EXODUS / full BPTT); off
+            by default, as large scales explode through it.
         through_recurrence: whether gradient flows back through the layer's own recurrent spikes.
     """
 
@@ -90,5 +92,7 @@ class Surrogate:
     through_recurrence: bool = True
 
     def __post_init__(self) -> None:
-        if not isinstance(self.shape, Shape):
-            raise TypeError(f"`shape` of Surrogate must be a surrogate shape such as SuperSpike(). Got {self.shape!r}.")
+        if not isinstance(cast(object, self.shape), Shape):
+            raise TypeError(
+                f"`shape` of Surrogate must be a surrogate shape such as SuperSpike(). Got {self.shape!r}."
+            )

@@ -6,36 +6,37 @@ from collections.abc import Callable
 from math import sqrt
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
+
+from ranvier.neurons.number import number
 
 Initialiser = Callable[[tuple[int, int], "torch.Generator | None"], Tensor]
 
 
 def normal(mean: float, std: float) -> Initialiser:
-    """Independent normal weights.
+    """Draw independent normal weights.
 
     Args:
         mean: of every weight.
         std: standard deviation, >= 0.
     """
-    if not std >= 0:
-        raise ValueError(f"`std` of init.normal must be >= 0. Got {std}.")
+    mean, std = number("`mean` of init.normal", mean, "finite"), number("`std` of init.normal", std, ">= 0")
 
-    def draw(shape: tuple[int, int], generator: torch.Generator | None) -> Tensor:
+    def draw(shape: tuple[int, int], generator: torch.Generator | None) -> Float[Tensor, "n_in unit"]:
         return torch.randn(shape, generator=generator) * std + mean
 
     return draw
 
 
 def fan_in(mean: float, std: float) -> Initialiser:
-    """Normal weights whose sum over the n_in inputs has the given mean and standard deviation.
+    """Draw normal weights whose sum over the n_in inputs has the given mean and standard deviation.
 
     The number of inputs is the first entry of the shape: mean / n_in and std / sqrt(n_in) per weight.
     """
-    if not std >= 0:
-        raise ValueError(f"`std` of init.fan_in must be >= 0. Got {std}.")
+    mean, std = number("`mean` of init.fan_in", mean, "finite"), number("`std` of init.fan_in", std, ">= 0")
 
-    def draw(shape: tuple[int, int], generator: torch.Generator | None) -> Tensor:
+    def draw(shape: tuple[int, int], generator: torch.Generator | None) -> Float[Tensor, "n_in unit"]:
         n_in = max(shape[0], 1)
         return torch.randn(shape, generator=generator) * (std / sqrt(n_in)) + mean / n_in
 

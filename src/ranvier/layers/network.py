@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import warnings
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any, NamedTuple, cast
 
-from torch import Tensor, nn
+from torch import nn
 
 from ranvier.gradients import Gradient
-from ranvier.layers.spiking import Spiking, check_gradient
+from ranvier.layers import check
+from ranvier.layers.spiking import Spiking
 from ranvier.spikes import Spikes
 
 
@@ -25,11 +28,11 @@ class SilentLayerWarning(UserWarning):
 
 
 class Network(nn.Module):
-    """Layers applied in order; keeps no state between calls.
+    """Layers applied in order; keeps nothing of one call for the next.
 
     Args:
-        layers: the layers by name, in order: `Network(hidden=Spiking(...), output=Readout(...))`. Any module may stand between
-            them that takes what the one before returns.
+        layers: the layers by name, in order: `Network(hidden=Spiking(...), output=Readout(...))`. Any module
+            may stand between them that takes what the one before returns.
 
     A layer that receives spikes and emits none is named in a `SilentLayerWarning`, once per network.
     """
@@ -38,21 +41,22 @@ class Network(nn.Module):
         super().__init__()
         if not layers:
             raise ValueError("`layers` of Network must hold at least one layer. Got none.")
-        widths = [(name, layer) for name, layer in layers.items() if hasattr(layer, "n_in")]
-        for (before, sender), (after, receiver) in zip(widths, widths[1:], strict=False):
-            if sender.n_out != receiver.n_in:
+        named = list(layers.items())
+        for (before, sender), (after, receiver) in pairwise(named):
+            sent, taken = getattr(sender, "n_out", None), getattr(receiver, "n_in", None)
+            if sent is not None and taken is not None and sent != taken:
                 raise ValueError(
-                    f"`{after}` of Network must take the {sender.n_out} units of `{before}`. Got n_in {receiver.n_in}."
+                    f"`{after}` of Network must take the {sent} units of `{before}`. Got n_in {taken}."
                 )
         self.layers = nn.ModuleDict(layers)
-        self._silent: set[str] = set()
+        self._named_silent: set[str] = set()
 
     def forward(self, spikes: Spikes) -> Run:
         """Run all layers on a batch.
 
         Returns:
-            `(output, activity)`: the last layer's output, and every layer's by name: `Spikes` from spiking layers, traces
-            [T, B, N] from readouts.
+            `(output, activity)`: the last layer's output, and every layer's by name: `Spikes` from spiking
+            layers, traces [T, B, N] from readouts.
         """
         activity: dict[str, Any] = {}
         value: Any = spikes
@@ -63,32 +67,42 @@ class Network(nn.Module):
         return Run(value, activity)
 
     def _warn_if_silent(self, name: str, received: Any, emitted: Any) -> None:
-        if not isinstance(emitted, Spikes) or emitted.n_events or name in self._silent:
+        if not isinstance(emitted, Spikes) or emitted.n_events or name in self._named_silent:
             return
         if isinstance(received, Spikes) and received.n_events:
-            self._silent.add(name)
+            self._named_silent.add(name)
             warnings.warn(
-                f"Layer '{name}' emitted no spike for a whole batch; raise its weights or add a LowerActivity penalty.",
+                f"Layer '{name}' emitted no spike for a whole batch; "
+                "raise its weights or add a LowerActivity penalty.",
                 SilentLayerWarning,
-                stacklevel=3,
+                stacklevel=5,  # this, forward, two frames of nn.Module, the caller
             )
 
     def with_gradient(self, gradient: Gradient) -> Network:
-        """The same weights, not copies, trained with another gradient in every spiking layer."""
-        layers: dict[str, nn.Module] = {}
-        for name, layer in self.layers.items():
-            layers[name] = layer
-            if isinstance(layer, Spiking):
-                twin = copy.copy(layer)
-                twin.gradient = check_gradient(gradient, layer.neuron)
-                layers[name] = twin
-        return Network(**layers)
+        """The same weights, not copies, under another gradient in every spiking layer, nested ones too."""
+        twin = _twin(self, gradient, {})
+        assert isinstance(twin, Network)
+        return twin
 
     def spiking(self) -> dict[str, Spiking]:
-        """The spiking layers by name."""
-        return {name: layer for name, layer in self.layers.items() if isinstance(layer, Spiking)}
+        """The spiking layers by name; those inside another module as `layer.inner`."""
+        modules = cast(Iterator[tuple[str, nn.Module]], self.layers.named_modules())
+        return {name: module for name, module in modules if isinstance(module, Spiking)}
 
 
-def activity_of(activity: dict[str, Spikes | Tensor]) -> dict[str, Spikes]:
-    """Only what spiked, by layer name."""
-    return {name: value for name, value in activity.items() if isinstance(value, Spikes)}
+def _twin(module: nn.Module, gradient: Gradient, known: dict[nn.Module, nn.Module]) -> nn.Module:
+    """The module with another gradient; parameters, buffers and modules without spiking layers are shared."""
+    if module not in known:
+        known[module] = module
+        if any(isinstance(inner, Spiking) for inner in module.modules()):
+            known[module] = twin = copy.copy(module)
+            children: dict[str, nn.Module | None] = module.__dict__["_modules"]
+            twin.__dict__["_modules"] = {
+                name: None if child is None else _twin(child, gradient, known)
+                for name, child in children.items()
+            }
+            if isinstance(twin, Spiking):
+                twin.gradient = check.gradient(gradient, twin.neuron)
+            if isinstance(twin, Network):
+                twin.__dict__["_named_silent"] = set()
+    return known[module]

@@ -6,13 +6,14 @@ A positive parameter (time constants, thresholds) is learned as its logarithm, a
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ranvier.neurons import Neuron
 
 
 class NeuronParameters(nn.Module):
-    """The parameters named in `neuron.learn`, shared [] or per unit [N], in float32.
+    """The parameters named in `neuron.learn`, shared [] where the neuron's value is one number, else [N].
 
     Args:
         neuron: the model; its values are where learning starts.
@@ -20,7 +21,7 @@ class NeuronParameters(nn.Module):
 
     def __init__(self, neuron: Neuron) -> None:
         super().__init__()
-        self.positive = {name: neuron.parameters[name].positive for name in neuron.learn}
+        self.positive = {name: neuron.parameters[name].positive for name in neuron.learned}
         for name, positive in self.positive.items():
             start = torch.tensor(getattr(neuron, name), dtype=torch.float64)
             value = start.log() if positive else start
@@ -29,7 +30,7 @@ class NeuronParameters(nn.Module):
     def _stored(self, name: str) -> str:
         return f"log_{name}" if self.positive[name] else name
 
-    def values(self) -> dict[str, Tensor]:
+    def values(self) -> dict[str, Float[Tensor, "*_unit"]]:
         """The learned values by name, in float64, differentiable."""
         stored = {name: getattr(self, self._stored(name)).double() for name in self.positive}
         return {name: value.exp() if self.positive[name] else value for name, value in stored.items()}

@@ -6,9 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ranvier.layers import init
+from ranvier.layers import check, init
 from ranvier.layers.parameters import NeuronParameters
-from ranvier.layers.spiking import check_sizes
 from ranvier.neurons import LI, Dynamics, Neuron, dynamics
 from ranvier.ops.clocked.op import Backend, State
 from ranvier.ops.readout import readout
@@ -22,7 +21,8 @@ class Readout(nn.Module):
         n_in: number of input units.
         n_out: number of integrators.
         neuron: the model, with its values and what of it to learn.
-        weights: rule that draws `w_in` [n_in, n_out]; by default normal, a synchronous volley's standard deviation being 1.
+        weights: rule that draws `w_in` [n_in, n_out]; by default normal, a synchronous volley's standard
+            deviation being 1.
         generator: source of randomness for the weights.
         backend: "auto", "reference" or "numba".
 
@@ -41,29 +41,28 @@ class Readout(nn.Module):
         backend: Backend = "auto",
     ) -> None:
         super().__init__()
-        check_sizes(type(self).__name__, n_in, n_out)
-        self.neuron = LI() if neuron is None else neuron
-        if not isinstance(self.neuron, Neuron) or self.neuron.spiking:
-            raise TypeError(f"`neuron` of Readout must be an integrator such as LI(). Got {neuron!r}.")
-        self.neuron.check_size(n_out)
-        self.n_in, self.n_out, self.backend = n_in, n_out, backend
-        self.w_in = nn.Parameter((weights or init.fan_in(0.0, 1.0))((n_in, n_out), generator))
+        self.n_in, self.n_out = check.sizes("Readout", n_in, n_out)
+        self.neuron: Neuron = LI() if neuron is None else neuron
+        check.neuron("Readout", self.neuron, n_out, spiking=False)
+        self.backend: Backend = check.backend("Readout", backend)
+        drawn = (weights or init.fan_in(0.0, 1.0))((n_in, n_out), generator)
+        self.w_in = nn.Parameter(check.weights("`weights` of Readout", drawn, (n_in, n_out)))
         self.learned = NeuronParameters(self.neuron)
 
     def forward(self, spikes: Spikes, state: State | None = None) -> Float[Tensor, "time batch unit"]:
-        """The membrane [T, B, n_out] after each step's flow, before its arrivals; see `advance` for the arguments."""
+        """The membrane [T, B, n_out] after each step's flow, before its arrivals; arguments of `advance`."""
         return self.advance(spikes, state)[0]
 
     def advance(
         self, spikes: Spikes, state: State | None = None
-    ) -> tuple[Float[Tensor, "time batch unit"], dict[str, Tensor]]:
+    ) -> tuple[Float[Tensor, "time batch unit"], dict[str, Float[Tensor, "batch unit"]]]:
         """The membrane traces and the final state, from which the next chunk of a long sequence goes on."""
-        numbers = self.dynamics(spikes.on_grid_only("Readout"))
+        numbers = self.dynamics(check.grid_step("Readout", spikes))
         return readout(spikes, self.w_in, numbers, state=state, backend=self.backend)
 
     def dynamics(self, dt: float) -> Dynamics:
         """The integrators as numbers on a grid of `dt` seconds."""
-        return dynamics(self.neuron, dt, self.learned.values(), self.w_in.dtype)
+        return dynamics(self.neuron, dt, self.learned.values(), self.w_in.dtype, self.w_in.device)
 
     def extra_repr(self) -> str:
         """For printing."""

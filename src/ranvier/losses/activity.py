@@ -5,17 +5,22 @@ With zeta_i the spikes of unit i in one sample (counts, not rates):
     lower:  strength * mean over batch and units of  max(0, minimum - zeta_i)^2
     upper:  strength * mean over the batch of        max(0, mean_i zeta_i - maximum)^power
 
-Zenke & Vogels, Neural Comput. 33:899 (2021). Their gradient enters through `Spikes.counts`: through the surrogate, or for an
-EventProp layer as the documented jump at each spike (the exact gradient of a count is zero).
+Zenke & Vogels, Neural Comput. 33:899 (2021). Their gradient enters through `Spikes.counts`: through the
+surrogate, or for an EventProp layer as the documented jump at each spike (the exact gradient of a count is
+zero): there a penalty reaches only units that spike, and a unit that never does is woken by other units'
+gradients or not at all.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
+from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from ranvier.neurons.number import number
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class LowerActivity:
 
     def __call__(self, counts: Float[Tensor, "batch unit"]) -> Float[Tensor, ""]:
         """The penalty for counts [B, N]."""
-        return self.strength * _mean((self.minimum - counts).clamp(min=0.0).square())
+        return self.strength * _mean(torch.relu(self.minimum - _counts(self, counts)).square())
 
 
 @dataclass(frozen=True)
@@ -59,15 +64,23 @@ class UpperActivity:
 
     def __call__(self, counts: Float[Tensor, "batch unit"]) -> Float[Tensor, ""]:
         """The penalty for counts [B, N]."""
-        return self.strength * _mean((counts.mean(1) - self.maximum).clamp(min=0.0) ** self.power)
+        return self.strength * _mean(torch.relu(_counts(self, counts).mean(1) - self.maximum) ** self.power)
 
 
 def _mean(values: Tensor) -> Tensor:
     return values.mean() if values.numel() else values.sum()
 
 
+def _counts(penalty: LowerActivity | UpperActivity, counts: Any) -> Tensor:
+    if not isinstance(counts, Tensor) or counts.ndim != 2:
+        got = list(counts.shape) if isinstance(counts, Tensor) else type(counts).__name__
+        raise TypeError(
+            f"`counts` of {type(penalty).__name__} must be [batch, unit], from `spikes.counts()`. Got {got}."
+        )
+    return counts
+
+
 def _not_negative(penalty: LowerActivity | UpperActivity, *names: str) -> None:
     for name in names:
-        value = getattr(penalty, name)
-        if not (isfinite(value) and value >= 0):
-            raise ValueError(f"`{name}` of {type(penalty).__name__} must be >= 0. Got {value}.")
+        what = f"`{name}` of {type(penalty).__name__}"
+        object.__setattr__(penalty, name, number(what, getattr(penalty, name), ">= 0"))

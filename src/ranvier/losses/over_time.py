@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int64, Integer
 from torch import Tensor
+
+from ranvier.losses.check import class_labels
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,9 @@ class _OverTime(ABC):
     def scores(self, output: Float[Tensor, "time batch unit"]) -> Float[Tensor, "batch unit"]:
         """One score per sample and unit [B, n_classes]."""
 
-    def __call__(self, output: Float[Tensor, "time batch unit"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
+    def __call__(
+        self, output: Float[Tensor, "time batch unit"], labels: Integer[Tensor, " batch"]
+    ) -> Float[Tensor, ""]:
         """The mean loss of a batch; zero for an empty one.
 
         Args:
@@ -26,16 +31,17 @@ class _OverTime(ABC):
             labels: [B], 0 <= label < n_classes.
         """
         scores = self.scores(_trace(output))
+        labels = class_labels(type(self).__name__, labels, *scores.shape)
         if not len(labels):
             return scores.sum() * 0.0
         return torch.nn.functional.cross_entropy(scores, labels)
 
-    def predict(self, output: Float[Tensor, "time batch unit"]) -> Int[Tensor, " batch"]:
-        """The class with the largest score [B]; -1 where the largest is tied (a silent network's zeros are)."""
+    def predict(self, output: Float[Tensor, "time batch unit"]) -> Int64[Tensor, " batch"]:
+        """The class with the largest score [B]; -1 where the largest is tied (as in a silent network)."""
         leaders = self._leaders(output)
         return torch.where(leaders.sum(1) == 1, leaders.to(torch.uint8).argmax(1), -1)
 
-    def ties(self, output: Float[Tensor, "time batch unit"]) -> Int[Tensor, ""]:
+    def ties(self, output: Float[Tensor, "time batch unit"]) -> Int64[Tensor, ""]:
         """How many samples have several largest scores."""
         return (self._leaders(output).sum(1) > 1).sum()
 
@@ -62,8 +68,10 @@ class MeanOverTimeCrossEntropy(_OverTime):
         return output.mean(0)
 
 
-def _trace(output: Tensor) -> Tensor:
+def _trace(output: Any) -> Tensor:
     if not isinstance(output, Tensor) or output.ndim != 3 or output.shape[0] < 1:
-        got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        raise TypeError(f"`output` of a trace loss must be traces [time, batch, unit] of a Readout. Got {got}.")
+        got = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise TypeError(
+            f"`output` of a trace loss must be traces [time, batch, unit] of a Readout. Got {got}."
+        )
     return output

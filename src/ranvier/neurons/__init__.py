@@ -4,17 +4,20 @@ from ranvier.neurons.cuba_lif import CubaLIF
 from ranvier.neurons.dynamics import Dynamics, Structure, dynamics
 from ranvier.neurons.li import LI
 from ranvier.neurons.lif import LIF
-from ranvier.neurons.neuron import Neuron, Parameter, Reset, matrix, vector
+from ranvier.neurons.neuron import Flow, Neuron, Parameter, Reset, Value, Values, matrix, vector
 
 __all__ = [
     "LI",
     "LIF",
     "CubaLIF",
     "Dynamics",
+    "Flow",
     "Neuron",
     "Parameter",
     "Reset",
     "Structure",
+    "Value",
+    "Values",
     "dynamics",
     "matrix",
     "vector",

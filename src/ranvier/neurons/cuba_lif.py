@@ -6,20 +6,18 @@ A spike that arrives adds its weight to I. When V reaches the threshold the neur
 References: Wunderlich & Pehle, Sci. Rep. 11:12829 (2021); Zenke & Vogels, Neural Comput. 33:899 (2021).
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor
-
-from ranvier.neurons.neuron import Neuron, Parameter, Reset, Value, matrix, vector
+from ranvier.neurons.neuron import Flow, Neuron, Parameter, Reset, Value, Values, matrix, vector
 
 
 @dataclass(frozen=True)
 class CubaLIF(Neuron):
     """Current-based leaky integrate-and-fire. The equations stand in the module's docstring.
 
-    Every value is one number, or one per unit (any sequence).
+    Every value is one number, or one per unit.
 
     Args:
         tau_mem: membrane time constant, s, > 0.
@@ -35,7 +33,7 @@ class CubaLIF(Neuron):
     threshold: Value = 1.0
     bias: Value = 0.0
     reset: Reset = "zero"
-    learn: tuple[str, ...] = ()
+    learn: Sequence[str] = ()
 
     states: ClassVar = ("V", "I")
     entered: ClassVar = "I"
@@ -47,7 +45,12 @@ class CubaLIF(Neuron):
         "bias": Parameter("", False, "constant current"),
     }
 
-    def flow(self, values: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def flow(self, values: Values) -> Flow:
         """See `Neuron.flow`."""
-        membrane, synapse = 1 / values["tau_mem"], 1 / values["tau_syn"]
-        return matrix([[-membrane, membrane], [0.0, -synapse]]), vector([values["bias"] * membrane, 0.0])
+        return current_based(values)
+
+
+def current_based(values: Values) -> Flow:
+    """The flow of a leaky membrane driven by a decaying current; equations in the module's docstring."""
+    membrane, synapse = 1 / values["tau_mem"], 1 / values["tau_syn"]
+    return matrix([[-membrane, membrane], [0.0, -synapse]]), vector([values["bias"] * membrane, 0.0])

@@ -5,11 +5,12 @@ From the flow dx/dt = A x + c and the step dt:
     propagator P = exp(A dt) and drift d, differentiable in the neuron's parameters;
     arrival_row  = -A e_in     dL/dt of a spike with weight w that arrives is  w * arrival_row . mu
     reset_row    = -A e_V      (for EventProp's jump)
-    slope_row, slope_offset    = tau_0 (A x + c)_V, the membrane's slope times its own time constant tau_0 = -1 / A_VV
+    slope_row, slope_offset    = tau_0 (A x + c)_V, the membrane's slope times its own time constant tau_0 =
+    -1 / A_VV
     leak         = 1 / tau_0
 
-with mu the adjoint dL/dx, e_in and e_V the unit vectors of the entered state and of the membrane. The rows carry no
-gradient: they multiply first-order quantities only.
+with mu the adjoint dL/dx, e_in and e_V the unit vectors of the entered state and of the membrane. The rows
+carry no gradient: they multiply first-order quantities only.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from math import isfinite, sqrt
+from typing import Literal, cast
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from ranvier.neurons.neuron import Neuron, Reset
+from ranvier.neurons.neuron import Neuron, Reset, common_shape
 
 
 @dataclass(frozen=True)
@@ -50,61 +53,73 @@ class Structure:
 
 @dataclass(frozen=True, eq=False)
 class Dynamics:
-    """See the module's docstring. The leading axis [...] is absent when all units share every value, else [N].
+    """See the module's docstring.
+
+    The leading axis [...] is absent when all units share every value, else it is [N].
 
     Attributes:
         structure: what stays the same from step to step.
-        propagator: [..., S, S], differentiable.
-        drift: [..., S], differentiable.
-        threshold: [...], differentiable; None for a neuron that does not spike.
-        arrival_row, reset_row, slope_row: [..., S].
-        slope_offset, leak: [...].
+        propagator, drift: differentiable.
+        threshold: differentiable; None for a neuron that does not spike.
+        arrival_row, reset_row, slope_row, slope_offset, leak: without gradient.
     """
 
     structure: Structure
-    propagator: Tensor
-    drift: Tensor
-    threshold: Tensor | None
-    arrival_row: Tensor
-    reset_row: Tensor
-    slope_row: Tensor
-    slope_offset: Tensor
-    leak: Tensor
+    propagator: Float[Tensor, "... state state"]
+    drift: Float[Tensor, "... state"]
+    threshold: Float[Tensor, "*_unit"] | None
+    arrival_row: Float[Tensor, "... state"]
+    reset_row: Float[Tensor, "... state"]
+    slope_row: Float[Tensor, "... state"]
+    slope_offset: Float[Tensor, "*_unit"]
+    leak: Float[Tensor, "*_unit"]
 
 
-def dynamics(neuron: Neuron, dt: float, values: Mapping[str, Tensor] | None, dtype: torch.dtype) -> Dynamics:
+def dynamics(
+    neuron: Neuron,
+    dt: float,
+    values: Mapping[str, Float[Tensor, "*_unit"]] | None,
+    dtype: torch.dtype,
+    device: torch.device | None = None,
+) -> Dynamics:
     """The numbers of one neuron on a grid of `dt` seconds.
 
     Args:
         neuron: the model with its fixed values.
         dt: seconds, > 0.
-        values: the learned parameters, [] or [N]; the others are the neuron's own. None when nothing is learned.
+        values: the learned parameters, [] or [N]; the others are the neuron's own. None when nothing is
+            learned.
         dtype: floating type of what comes back; the exponentials are taken in float64.
+        device: where what comes back lies; the CPU by default.
     """
-    if not dt > 0:
+    if not (isfinite(dt) and dt > 0):
         raise ValueError(f"`dt` of dynamics must be > 0 s. Got {dt}.")
+    device = device or torch.device("cpu")
     if not values:
-        return _fixed(neuron, dt, dtype)
-    return _compute(neuron, dt, neuron.tensors() | {name: value.double() for name, value in values.items()}, dtype)
+        return _fixed(neuron, dt, dtype, device)
+    learned = {name: value.to(device, torch.float64) for name, value in values.items()}
+    return _compute(neuron, dt, neuron.tensors(device) | learned, dtype, device)
 
 
 @lru_cache(maxsize=256)
 @torch.inference_mode(False)
-def _fixed(neuron: Neuron, dt: float, dtype: torch.dtype) -> Dynamics:
-    return _compute(neuron, dt, neuron.tensors(), dtype)
+def _fixed(neuron: Neuron, dt: float, dtype: torch.dtype, device: torch.device) -> Dynamics:
+    return _compute(neuron, dt, neuron.tensors(), dtype, device)
 
 
-def _compute(neuron: Neuron, dt: float, values: Mapping[str, Tensor], dtype: torch.dtype) -> Dynamics:
+def _compute(
+    neuron: Neuron, dt: float, values: Mapping[str, Tensor], dtype: torch.dtype, device: torch.device
+) -> Dynamics:
     flow, constant = neuron.flow(values)
     propagator, drift = _step(flow, constant, dt)
     entered = neuron.states.index(neuron.entered)
     rows, leak = flow.detach(), -flow.detach()[..., 0, 0]
     slope_offset = constant.detach()[..., 0] / leak
     threshold = values["threshold"] if neuron.spiking else None
-    units = torch.broadcast_shapes(propagator.shape[:-2], () if threshold is None else threshold.shape)
+    units = common_shape(propagator.shape[:-2], () if threshold is None else threshold.shape)
 
     def spread(value: Tensor, own_axes: int) -> Tensor:
-        return value.expand((*units, *value.shape[value.ndim - own_axes :])).to(dtype)
+        return value.expand((*units, *value.shape[value.ndim - own_axes :])).to(device, dtype)
 
     return Dynamics(
         structure=_structure(neuron, bool(units)),
@@ -122,23 +137,22 @@ def _compute(neuron: Neuron, dt: float, values: Mapping[str, Tensor], dtype: tor
 def _step(flow: Tensor, constant: Tensor, dt: float) -> tuple[Tensor, Tensor]:
     """P and d from one exponential of the flow with the constant as a further, resting state."""
     n_states = flow.shape[-1]
-    constant = constant.expand(flow.shape[:-1])
-    flow = flow.expand(*constant.shape, n_states)
-    extended = torch.nn.functional.pad(torch.cat([flow, constant[..., None]], -1), (0, 0, 0, 1))
-    step = torch.linalg.matrix_exp(extended * dt)
+    units = common_shape(flow.shape[:-2], constant.shape[:-1])
+    both = torch.cat([flow.expand(*units, -1, -1), constant.expand(*units, -1)[..., None]], -1)
+    step = cast(Tensor, torch.linalg.matrix_exp(torch.nn.functional.pad(both, (0, 0, 0, 1)) * dt))  # pyright: ignore[reportUnknownMemberType]
     return step[..., :n_states, :n_states], step[..., :n_states, n_states]
 
 
 @lru_cache(maxsize=256)
+@torch.inference_mode(False)
 def _structure(neuron: Neuron, per_unit: bool) -> Structure:
-    flow, constant = neuron.flow(neuron.tensors())
-    reaches = (flow.reshape(-1, *flow.shape[-2:]) != 0).any(0) | torch.eye(flow.shape[-1], dtype=torch.bool)
+    entries, constants = zip(
+        *(_opened(neuron, values) for values in (neuron.tensors(), _generic(neuron))), strict=True
+    )
+    reaches = entries[0] | entries[1] | torch.eye(len(neuron.states), dtype=torch.bool, device="cpu")
     for _ in neuron.states:
         reaches = reaches | (reaches.double() @ reaches.double() > 0)
-    if "bias" in neuron.learn:
-        constant = neuron.flow(neuron.tensors() | {"bias": torch.ones((), dtype=torch.float64)})[1]
-    driven = (constant.reshape(-1, constant.shape[-1]) != 0).any(0)
-    drifts = (reaches & driven).any(-1)
+    drifts = (reaches & (constants[0] | constants[1])).any(-1)
     return Structure(
         states=neuron.states,
         entered=neuron.states.index(neuron.entered),
@@ -148,3 +162,19 @@ def _structure(neuron: Neuron, per_unit: bool) -> Structure:
         drifts=tuple(bool(entry) for entry in drifts),
         per_unit=per_unit,
     )
+
+
+def _opened(neuron: Neuron, values: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Which entries of A [S, S] and c [S] are not zero in at least one unit."""
+    flow, constant = neuron.flow(values)
+    return (flow.reshape(-1, *flow.shape[-2:]) != 0).any(0), (
+        constant.reshape(-1, constant.shape[-1]) != 0
+    ).any(0)
+
+
+def _generic(neuron: Neuron) -> dict[str, Tensor]:
+    """Values in general position for what is learned: a bias that starts at 0 will not stay there."""
+    values = neuron.tensors()
+    for position, name in enumerate(neuron.learned):
+        values[name] = values[name] + sqrt(2 + position)
+    return values

@@ -1,20 +1,18 @@
-"""The leaky integrator: CubaLIF's membrane without a threshold, the library's readout.
+"""The leaky integrator: CubaLIF's flow without its threshold, the library's readout."""
 
-    tau_mem dV/dt = -V + I + bias        tau_syn dI/dt = -I
-"""
-
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor
-
-from ranvier.neurons.neuron import Neuron, Parameter, Value, matrix, vector
+from ranvier.neurons.cuba_lif import current_based
+from ranvier.neurons.neuron import Flow, Neuron, Parameter, Value, Values
 
 
 @dataclass(frozen=True)
 class LI(Neuron):
-    """Leaky integrator of synaptic current. The equations stand in the module's docstring.
+    """Leaky integrator of synaptic current. The equations stand in `cuba_lif`.
+
+    Every value is one number, or one per unit.
 
     Args:
         tau_mem: membrane time constant, s, > 0.
@@ -26,7 +24,7 @@ class LI(Neuron):
     tau_mem: Value = 20e-3
     tau_syn: Value = 10e-3
     bias: Value = 0.0
-    learn: tuple[str, ...] = ()
+    learn: Sequence[str] = ()
 
     states: ClassVar = ("V", "I")
     entered: ClassVar = "I"
@@ -37,7 +35,6 @@ class LI(Neuron):
         "bias": Parameter("", False, "constant current"),
     }
 
-    def flow(self, values: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def flow(self, values: Values) -> Flow:
         """See `Neuron.flow`."""
-        membrane, synapse = 1 / values["tau_mem"], 1 / values["tau_syn"]
-        return matrix([[-membrane, membrane], [0.0, -synapse]]), vector([values["bias"] * membrane, 0.0])
+        return current_based(values)

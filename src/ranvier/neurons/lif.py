@@ -2,25 +2,24 @@
 
     tau_mem dV/dt = -V + bias
 
-A spike that arrives adds its weight to V, in the step it arrives, before the threshold is tested: no delay per layer, as in
-snnTorch, SpikingJelly and BNTT. It is a model of its own, not a limit of CubaLIF; its spike times equal its input times,
-so an exact gradient of spike times with respect to weights is zero and EventProp does not apply.
+A spike that arrives adds its weight to V, in the step it arrives, before the threshold is tested: no delay
+per layer, as in snnTorch, SpikingJelly and BNTT. It is a model of its own, not a limit of CubaLIF; its spike
+times equal its input times, so an exact gradient of spike times with respect to weights is zero and EventProp
+does not apply.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor
-
-from ranvier.neurons.neuron import Neuron, Parameter, Reset, Value, matrix, vector
+from ranvier.neurons.neuron import Flow, Neuron, Parameter, Reset, Value, Values, matrix, vector
 
 
 @dataclass(frozen=True)
 class LIF(Neuron):
     """Leaky integrate-and-fire, delta synapses. The equations stand in the module's docstring.
 
-    Every value is one number, or one per unit (any sequence).
+    Every value is one number, or one per unit.
 
     Args:
         tau_mem: membrane time constant, s, > 0.
@@ -34,7 +33,7 @@ class LIF(Neuron):
     threshold: Value = 1.0
     bias: Value = 0.0
     reset: Reset = "zero"
-    learn: tuple[str, ...] = ()
+    learn: Sequence[str] = ()
 
     states: ClassVar = ("V",)
     entered: ClassVar = "V"
@@ -45,7 +44,7 @@ class LIF(Neuron):
         "bias": Parameter("", False, "value that V relaxes to"),
     }
 
-    def flow(self, values: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def flow(self, values: Values) -> Flow:
         """See `Neuron.flow`."""
         membrane = 1 / values["tau_mem"]
         return matrix([[-membrane]]), vector([values["bias"] * membrane])

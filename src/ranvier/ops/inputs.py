@@ -102,7 +102,7 @@ def gradients(
 
     def of_units(values: NDArray[Any]) -> Tensor:
         tensor = torch.from_numpy(values)
-        return tensor.movedim(-1, 0) if per_unit else tensor.sum(-1)
+        return (tensor.movedim(-1, 0) if per_unit else tensor.sum(-1)).to(w_in.dtype)
 
     far = None
     if needs["far"]:

@@ -71,7 +71,7 @@ def pair(position: int, sample: Any, dtype: torch.dtype) -> tuple[Tensor, Tensor
     return times.to(dtype), units.to(torch.int64)
 
 
-def selection(samples: int | slice | Sequence[int] | Tensor, n_samples: int, device: torch.device) -> Tensor:
+def selection(samples: Any, n_samples: int, device: torch.device) -> Tensor:
     """The chosen sample indices as an int64 vector."""
     if isinstance(samples, slice):
         chosen = range(n_samples)[samples]

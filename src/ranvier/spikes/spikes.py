@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from functools import cache
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, SupportsIndex
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -30,8 +31,8 @@ class Support:
     """Silent cells that carry gradient: zeros whose gradient is the surrogate's.
 
     Dense (every cell of the raster): `values` is [T, B, N], a stride-0 zero that holds no memory, and the
-    other fields are None; the gradient at cells that hold a spike is ignored, since `Spikes.amplitudes` owns
-    it.
+    other fields are None. Its producer drops the gradient that arrives at cells that hold a spike, for
+    `Spikes.amplitudes` owns them; a consumer need not know.
     Compact (a list, for surrogates of bounded width): `values` [S] with `units`, `steps` [S] and `offsets`
     [B+1], sorted by sample, then step, and disjoint from the spikes.
     """
@@ -211,7 +212,7 @@ class Spikes:
     def __len__(self) -> int:
         return self.n_samples
 
-    def __getitem__(self, samples: int | slice | Sequence[int] | Tensor) -> Spikes:
+    def __getitem__(self, samples: SupportsIndex | slice | Sequence[int] | np.ndarray | Tensor) -> Spikes:
         """Some of the samples, in the given order; the batch axis stays."""
         indices = arguments.selection(samples, self.n_samples, self.offsets.device)
         events, offsets = ragged.gather_samples(self.offsets, indices)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from math import inf, isfinite
-from typing import Any, get_args, get_type_hints
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 DATASETS = ("yinyang", "mnist", "fashion-mnist")
 GRADIENTS = ("eventprop", "surrogate")
@@ -70,7 +71,8 @@ class RunConfig:
         self._check_choices()
         for name, (low, high) in _WHOLE.items():
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, int) and low <= value <= high):
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if value is not None and not (whole and low <= value <= high):
                 raise ValueError(f"`{name}` must be a whole number from {low} to {high}. Got {value!r}.")
         for name in ("dt", "duration", "learning_rate", "decay", "tau_mem", "tau_syn"):
             value = getattr(self, name)
@@ -90,7 +92,9 @@ class RunConfig:
     def _check_choices(self) -> None:
         for name, choices in (("dataset", DATASETS), ("gradient", GRADIENTS)):
             if getattr(self, name) not in choices:
-                raise ValueError(f"`{name}` must be one of {', '.join(choices)}. Got {getattr(self, name)!r}.")
+                raise ValueError(
+                    f"`{name}` must be one of {', '.join(choices)}. Got {getattr(self, name)!r}."
+                )
         if self.gradient == "eventprop":
             for name in ("surrogate", "surrogate_scale"):
                 if getattr(self, name) is not None:
@@ -119,19 +123,26 @@ class RunConfig:
             raise ValueError(f"`values` of RunConfig.from_dict must hold exactly {', '.join(sorted(names))}.")
         hints = get_type_hints(cls)
         for name, value in values.items():
-            allowed = tuple(kind for kind in get_args(hints[name]) or (hints[name],))
-            if value is None and type(None) not in allowed:
-                raise ValueError(f"`{name}` must be given. Got nothing.")
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise ValueError(f"`values` of RunConfig.from_dict must have the types of its attributes. Got: {error}.") from error
+            if not _fits(value, hints[name]):
+                raise ValueError(f"`{name}` must be of type {hints[name]}. Got {value!r}.")
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if isinstance(hint, UnionType):
+        return any(_fits(value, kind) for kind in get_args(hint))
+    if get_origin(hint) is tuple:
+        kinds = get_args(hint)
+        return isinstance(value, list) and len(value) == len(kinds) and all(map(_fits, value, kinds))
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, hint) and not isinstance(value, bool)
 
 
 _WHOLE = {
     "epochs": (1, 10**9),
     "batch_size": (1, 10**9),
-    "hidden": (1, 1_000_000),
+    "hidden": (1, 100_000),
     "seed": (0, 2**63 - 1),
     "n_train": (1, 10**9),
     "threads": (1, 1024),

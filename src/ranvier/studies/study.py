@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ranvier.studies.config import RunConfig
 
 if TYPE_CHECKING:
-    from ranvier.data import LabelledSpikes, Splits
+    from ranvier.data import Splits
     from ranvier.gradients import Gradient
     from ranvier.layers import Network
     from ranvier.training import FitConfig, Loss
@@ -46,7 +46,7 @@ def study(config: RunConfig) -> Study:
 
 def gradient_of(config: RunConfig) -> Gradient:
     """The gradient that a configuration names."""
-    from ranvier.gradients import Esser, EventProp, SigmoidDerivative, Surrogate, SuperSpike
+    from ranvier.gradients import Esser, EventProp, SigmoidDerivative, SuperSpike, Surrogate
 
     if config.gradient == "eventprop":
         return EventProp()

@@ -17,6 +17,9 @@ from ranvier.spikes import Spikes
 from ranvier.training.evaluate import Loss
 from ranvier.training.guard import Guard
 from ranvier.training.metrics import Activity
+from ranvier.training.threads import thread_count
+
+_MANY_WEIGHTS = 1_000_000
 
 Regularisers = Mapping[str, Sequence[Callable[[Tensor], Tensor]]]
 Augment = Callable[[Spikes, torch.Generator], Spikes]
@@ -33,6 +36,11 @@ class Task:
     augment: Augment | None
     optimiser: torch.optim.Optimizer
     guard: Guard
+
+    @property
+    def step_threads(self) -> int | None:
+        """Threads for the optimiser: one for small networks, where waking a second costs more than the arithmetic."""
+        return 1 if sum(value.numel() for value in self.guard.parameters) < _MANY_WEIGHTS else None
 
 
 @dataclass
@@ -94,8 +102,9 @@ def _step(task: Task, chosen: Tensor, source: torch.Generator, sums: Sums, where
     penalty = _penalty(task.regularisers, activity, loss)
     task.optimiser.zero_grad()
     (loss + penalty if task.regularisers else loss).backward()
-    norms = task.guard.look(loss, penalty, where)
-    task.optimiser.step()
+    with thread_count(task.step_threads):
+        norms = task.guard.look(loss, penalty, where)
+        task.optimiser.step()
     sums.n_batches += 1
     sums.loss += norms.loss * len(labels)
     sums.penalty += norms.penalty * len(labels)

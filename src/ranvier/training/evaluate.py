@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ranvier.data import LabelledSpikes
 from ranvier.training.metrics import Activity
 
 
+@runtime_checkable
 class Loss(Protocol):
     """What training asks of a loss: see `ranvier.losses`."""
 
-    def __call__(self, output: Any, labels: Tensor) -> Tensor:
+    def __call__(self, output: Any, labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
         """The mean loss of a batch."""
         ...
 
-    def predict(self, output: Any) -> Tensor:
+    def predict(self, output: Any) -> Int[Tensor, " batch"]:
         """The class of each sample, -1 where there is no decision."""
         ...
 
-    def ties(self, output: Any) -> Tensor:
+    def ties(self, output: Any) -> Int[Tensor, ""]:
         """How many samples have no single winner."""
         ...
 
@@ -75,7 +77,10 @@ def evaluate(
         raise ValueError("`data` of evaluate must hold at least one sample. Got none.")
     network.eval()
     activity, device = Activity(), data.labels.device
-    total, right = torch.zeros((), dtype=torch.float64, device=device), torch.zeros((), dtype=torch.int64, device=device)
+    total, right = (
+        torch.zeros((), dtype=torch.float64, device=device),
+        torch.zeros((), dtype=torch.int64, device=device),
+    )
     ties = torch.zeros_like(right)
     for start in range(0, len(data), batch_size):
         batch = data[start : start + batch_size]

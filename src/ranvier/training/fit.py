@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, fields
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
 from os import PathLike
 from pathlib import Path
@@ -21,6 +20,7 @@ from ranvier.training.epoch import Augment, Regularisers, Task, train_epoch
 from ranvier.training.evaluate import Loss, evaluate
 from ranvier.training.guard import Guard
 from ranvier.training.keeper import FolderKeeper, Keeper
+from ranvier.training.threads import thread_count
 from ranvier.training.view import view
 
 
@@ -79,7 +79,7 @@ class FitResult:
     """
 
     epoch: int = 0
-    metrics: dict[str, Any] | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
     best_epoch: int = 0
     best_validation: float = -1.0
     seconds: float = 0.0
@@ -128,11 +128,17 @@ def fit(
         if not len(data):
             raise ValueError(f"`{name}` of fit must hold at least one sample. Got none.")
     guard = Guard(network)
-    optimiser = torch.optim.Adam(guard.parameters, config.learning_rate, betas=config.betas, eps=config.eps, fused=True)
+    optimiser = torch.optim.Adam(
+        guard.parameters, config.learning_rate, betas=config.betas, eps=config.eps, fused=True
+    )
     task = Task(network, loss, train, regularisers or {}, augment, optimiser, guard)
     keeper = Keeper() if run_dir is None else FolderKeeper(Path(run_dir), resume=resume)
     so_far, settings = _start(keeper.loaded, config, network, optimiser)
-    with view(show=progress) as screen, _surroundings(settings["threads"]), closing(keeper):
+    with ExitStack() as around:
+        screen = around.enter_context(view(show=progress))
+        around.enter_context(closing(keeper))
+        around.enter_context(thread_count(settings["threads"]))
+        around.enter_context(torch.random.fork_rng(devices=[]))  # each epoch seeds the global source
         if keeper.loaded is not None and keeper.loaded.note is not None:
             screen.note(keeper.loaded.note)
         keeper.begin(so_far.epoch)
@@ -179,24 +185,18 @@ def _start(
     kept = content["settings"]
     for name, value in settings.items():
         if value != kept[name] and not (name == "threads" and value is None):
-            raise RunError(f"`{name}` of FitConfig must be as when the run was started, {kept[name]}. Got {value}.")
+            raise RunError(
+                f"`{name}` of FitConfig must be as when the run was started, {kept[name]}. Got {value}."
+            )
     if content["epoch"] > config.epochs:
-        raise RunError(f"`epochs` of FitConfig must be at least those done, {content['epoch']}. Got {config.epochs}.")
+        raise RunError(
+            f"`epochs` of FitConfig must be at least those done, {content['epoch']}. Got {config.epochs}."
+        )
     try:
         network.load_state_dict(content["network"])
     except RuntimeError as error:
-        raise RunError("`network` of fit must be built as when the run was started. Got other layers.") from error
+        raise RunError(
+            "`network` of fit must be built as when the run was started. Got other layers."
+        ) from error
     optimiser.load_state_dict(content["optimiser"])
-    return FitResult(**{field.name: content[field.name] for field in fields(FitResult)}), kept
-
-
-@contextmanager
-def _surroundings(threads: int) -> Iterator[None]:
-    """The thread count and a random state of the training's own; the caller's come back afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        torch.set_num_threads(before)
+    return FitResult(**{known.name: content[known.name] for known in fields(FitResult)}), kept

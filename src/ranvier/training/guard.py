@@ -7,6 +7,7 @@ from math import isfinite
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ranvier.errors import RunError
@@ -38,13 +39,14 @@ class Guard:
         self.names = [name.removeprefix("layers.") for name, _ in named]
         self.parameters = [value for _, value in named]
 
-    def look(self, loss: Tensor, penalty: Tensor, where: str) -> Norms:
+    def look(self, loss: Float[Tensor, ""], penalty: Float[Tensor, ""], where: str) -> Norms:
         """Check loss, gradients and weights between the backward pass and the optimiser's step.
 
         All norms are computed together and read in one transfer to the host.
 
         Args:
-            loss, penalty: scalars.
+            loss: without penalties.
+            penalty: the sum of the activity penalties.
             where: place in the training for the message, such as "epoch 3, batch 17".
 
         Raises:
@@ -67,9 +69,11 @@ class Guard:
         norms = torch.stack(list(torch._foreach_norm([value.detach() for value in self.parameters]))).tolist()
         self._check(norms, [], [], where)
 
-    def _check(self, weights: Sequence[float], losses: Sequence[float], gradients: Sequence[float], where: str) -> None:
+    def _check(
+        self, weights: Sequence[float], losses: Sequence[float], gradients: Sequence[float], where: str
+    ) -> None:
         watched = [
-            *(("weights", name, norm) for name, norm in zip(self.names, weights, strict=True)),
+            *(("the weights", name, norm) for name, norm in zip(self.names, weights, strict=True)),
             *zip(("the loss", "the penalty"), ("", ""), losses, strict=False),
             *(("the gradient", name, norm) for name, norm in zip(self.names, gradients, strict=False)),
         ]

@@ -7,8 +7,9 @@ from typing import Any
 
 from ranvier.errors import RunError
 from ranvier.training import checkpoint
+from ranvier.training.board import Board
 from ranvier.training.files import cannot_write
-from ranvier.training.metrics import MetricsFile, scalars, tensorboard
+from ranvier.training.metrics import MetricsFile
 
 
 class Keeper:
@@ -23,7 +24,9 @@ class Keeper:
     def begin(self, after_epoch: int) -> None:
         """Training goes on after this epoch."""
 
-    def keep(self, progress: dict[str, Any], network: dict[str, Any], rest: dict[str, Any], *, best: bool) -> None:
+    def keep(
+        self, progress: dict[str, Any], network: dict[str, Any], rest: dict[str, Any], *, best: bool
+    ) -> None:
         """An epoch ended.
 
         Args:
@@ -55,18 +58,22 @@ class FolderKeeper(Keeper):
         except OSError as error:
             raise cannot_write(folder, error) from error
         if not resume and any((folder / name).exists() for name in (checkpoint.LAST, checkpoint.PREVIOUS)):
-            raise RunError(f"{folder} must not hold a run already, unless it is resumed. Got a folder with checkpoints.")
+            raise RunError(
+                f"{folder} must not hold a run already, unless it is resumed. Got a folder with checkpoints."
+            )
         self.loaded = checkpoint.load_last(folder) if resume else None
-        self._board: Any | None = None
+        self._board: Board | None = None
 
     def begin(self, after_epoch: int) -> None:
         """See `Keeper`."""
         if self.loaded is not None and self.loaded.is_previous:
             checkpoint.promote_previous(self.folder)
         self._metrics = MetricsFile(self.folder, after_epoch)
-        self._board = tensorboard(self.folder, after_epoch)
+        self._board = Board(self.folder)
 
-    def keep(self, progress: dict[str, Any], network: dict[str, Any], rest: dict[str, Any], *, best: bool) -> None:
+    def keep(
+        self, progress: dict[str, Any], network: dict[str, Any], rest: dict[str, Any], *, best: bool
+    ) -> None:
         """See `Keeper`. The checkpoint comes last: what is newer than it is removed or rewritten on resuming."""
         line = progress["metrics"]
         self._metrics.append(line)
@@ -74,8 +81,7 @@ class FolderKeeper(Keeper):
             checkpoint.save_best(self.folder, progress | {"network": network})
         checkpoint.save_last(self.folder, progress | rest | {"network": network})
         if self._board is not None:
-            for name, value in scalars(line).items():
-                self._board.add_scalar(name, value, line["epoch"])
+            self._board.add(line)
 
     def close(self) -> None:
         """See `Keeper`."""

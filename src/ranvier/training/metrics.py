@@ -99,23 +99,3 @@ def kept_lines(path: Path, up_to_epoch: int) -> list[str]:
         if epoch <= up_to_epoch:
             kept.setdefault(epoch, line)
     return [kept[epoch] for epoch in sorted(kept)]
-
-
-def tensorboard(folder: Path, after_epoch: int) -> Any | None:
-    """A TensorBoard writer into `folder`, or None where TensorBoard is not installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder), purge_step=after_epoch + 1 if after_epoch else None)
-
-
-def scalars(line: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """The numbers of a metrics line by path, such as "rates/hidden"."""
-    found: dict[str, float] = {}
-    for name, value in line.items():
-        if isinstance(value, Mapping):
-            found |= scalars(value, f"{prefix}{name}/")
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            found[f"{prefix}{name}"] = float(value)
-    return found

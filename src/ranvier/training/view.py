@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Any, TextIO
+from typing import Any
 
 _REFRESH = 0.2  # seconds; a refresh takes milliseconds of the training's time
 
@@ -33,7 +33,7 @@ class View(AbstractContextManager["View"]):
 class Lines(View):
     """One plain line per epoch."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: Any) -> None:
         self.stream = stream
 
     def end_epoch(self, line: Mapping[str, Any], epochs: int) -> None:
@@ -42,13 +42,13 @@ class Lines(View):
 
     def note(self, text: str) -> None:
         """See `View`."""
-        print(text, file=self.stream, flush=True)  # noqa: T201
+        print(text, file=self.stream, flush=True)
 
 
 class Live(View):
     """A progress bar with the running loss, and a line per epoch above it."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: Any) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -77,7 +77,9 @@ class Live(View):
     def begin_epoch(self, epoch: int, epochs: int, n_samples: int) -> None:
         """See `View`."""
         self._started = time.monotonic()
-        self.progress.reset(self.task, total=n_samples, epoch=f"{epoch}/{epochs}", loss=float("nan"), speed=0.0)
+        self.progress.reset(
+            self.task, total=n_samples, epoch=f"{epoch}/{epochs}", loss=float("nan"), speed=0.0
+        )
 
     def batch(self, done: int, loss: float) -> None:
         """See `View`."""
@@ -85,7 +87,9 @@ class Live(View):
         if now - self._shown < _REFRESH:
             return
         self._shown = now
-        self.progress.update(self.task, completed=done, loss=loss, speed=done / max(now - self._started, 1e-9))
+        self.progress.update(
+            self.task, completed=done, loss=loss, speed=done / max(now - self._started, 1e-9)
+        )
         self.progress.refresh()
 
     def end_epoch(self, line: Mapping[str, Any], epochs: int) -> None:

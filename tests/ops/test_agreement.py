@@ -1,0 +1,138 @@
+"""The kernels against the reference, by the rules of agreement in cases.py."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.ops.cases import FLOOR, KINDS, SIZES, Outcome, case, clear_case, differences, run, same_spikes
+
+MARGIN = 2e-6  # thresholds; about ten roundings of a float32 membrane
+KINDS_AND_SIZES = [(kind, size) for kind in KINDS for size in range(len(SIZES))]
+
+
+def is_quiet(size: int) -> bool:
+    """No input at all, or no samples: nothing but the initial state moves."""
+    return SIZES[size][4] == 0.0 or SIZES[size][1] == 0
+
+
+def assert_within_rule(found: Outcome, single: Outcome, truth: Outcome) -> None:
+    rounding, apart = differences(single, truth), differences(found, truth)
+    wrong = {
+        name: (apart[name], rounding[name])
+        for name in apart
+        if not apart[name] <= max(2 * rounding[name], FLOOR[torch.float32])
+    }
+    assert not wrong
+
+
+@pytest.fixture(autouse=True)
+def _poison(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fill the kernels' fresh arrays with NaN (floats) and nonsense (indices), so that an unwritten cell shows."""
+    import numpy as np
+
+    from ranvier.ops.clocked import cpu
+
+    def poisoned(shape, dtype=float):
+        array = np.empty(shape, dtype)
+        array.fill(np.nan if array.dtype.kind == "f" else -(2**30))
+        return array
+
+    class Poisoned:
+        empty = staticmethod(poisoned)
+
+        def __getattr__(self, name: str):
+            return getattr(np, name)
+
+    monkeypatch.setattr(cpu, "np", Poisoned())
+
+
+@pytest.mark.parametrize(("kind", "size"), KINDS_AND_SIZES, ids=[f"{k}-{SIZES[s]}" for k, s in KINDS_AND_SIZES])
+def test_kernel_equals_reference(kind: str, size: int) -> None:
+    given = clear_case(kind, size, MARGIN, alive=not is_quiet(size))
+    truth, single = run(given, "reference", torch.float64), run(given, "reference", torch.float32)
+    found = run(given, "numba", torch.float32)
+    if not is_quiet(size):
+        assert truth.spikes.n_events > 0
+        assert truth.numbers["d w_in"].norm() > 0
+        if given.recurrent and given.n_steps > 1:
+            assert truth.numbers["d w_rec"].norm() > 0
+    assert found.spikes.record.backend == "numba"
+    assert same_spikes(found, truth)
+    assert found.spikes.record.clipped == truth.spikes.record.clipped
+    assert_within_rule(found, single, truth)
+
+
+@pytest.mark.parametrize("kind", ["eventprop", "superspike-fixed", "esser-per-unit-local", "lif-esser-through-reset"])
+def test_float64_kernel_equals_reference_to_rounding(kind: str) -> None:
+    given = case(kind, 1, seed=3)
+    truth, found = run(given, "reference", torch.float64), run(given, "numba", torch.float64)
+    assert truth.spikes.n_events > 0
+    assert same_spikes(found, truth)
+    assert max(differences(found, truth).values()) < FLOOR[torch.float64]
+
+
+@pytest.mark.parametrize("kind", ["eventprop", "superspike", "esser", "lif-superspike"])
+@pytest.mark.parametrize("size", [1, 2, 8])
+def test_forced_spikes_happen_and_carry_the_gradient(kind: str, size: int) -> None:
+    """Near ties: all paths are given the float64 reference's spikes, shifted by a step so that none is at threshold."""
+    given = case(kind, size, seed=1)
+    natural = run(given, "reference", torch.float64).spikes
+    steps = (natural.steps + 1).clamp(max=given.n_steps - 1)
+    keep = (natural.steps + 1) < given.n_steps
+    from ranvier.spikes import Spikes, ragged
+
+    forced = Spikes(
+        units=natural.units[keep],
+        times=(steps[keep].double() * natural.dt),
+        amplitudes=natural.amplitudes.detach()[keep],
+        offsets=ragged.offsets_where(natural.offsets, keep),
+        unit_shape=natural.unit_shape,
+        duration=natural.duration,
+        steps=steps[keep],
+        dt=natural.dt,
+    )
+    truth, single = (run(given, "reference", dtype, forced) for dtype in (torch.float64, torch.float32))
+    found = run(given, "numba", torch.float32, forced)
+    assert forced.n_events > 0
+    assert torch.equal(found.spikes.steps, forced.steps)
+    assert torch.equal(found.spikes.units.sort().values, forced.units.sort().values)
+    assert truth.numbers["d w_in"].norm() > 0
+    assert_within_rule(found, single, truth)
+
+
+@pytest.mark.parametrize("kind", ["eventprop", "superspike", "esser"])
+def test_near_ties_change_few_spikes_and_no_number_is_lost(kind: str) -> None:
+    given = case(kind, 2, seed=5)
+    truth, found = run(given, "reference", torch.float64), run(given, "numba", torch.float32)
+    assert truth.spikes.n_events > 100
+    assert abs(found.spikes.n_events - truth.spikes.n_events) <= 0.02 * truth.spikes.n_events
+    for name, value in found.numbers.items():
+        assert bool(value.isfinite().all()), name
+
+
+def test_a_neuron_that_fires_every_step() -> None:
+    """Always above threshold: the room for spikes grows, and the kernel goes on where it left."""
+    from ranvier.gradients import EventProp
+    from ranvier.neurons import CubaLIF
+    from tests.ops.cases import Case
+
+    given = Case(CubaLIF(20e-3, 5e-3), EventProp(), True, 30, 4, 6, 40, 1.0, 0)
+    import tests.ops.cases as cases
+
+    original = cases.tensors
+
+    def loud(given: Case) -> dict[str, Tensor]:
+        values = original(given)
+        values["raster"] = torch.ones_like(values["raster"])
+        values["w_in"] = torch.full_like(values["w_in"], 50.0)
+        return values
+
+    cases.tensors = loud
+    try:
+        truth, found = run(given, "reference", torch.float64), run(given, "numba", torch.float32)
+        single = run(given, "reference", torch.float32)
+    finally:
+        cases.tensors = original
+    assert truth.spikes.n_events == 29 * 4 * 40
+    assert same_spikes(found, truth)
+    assert_within_rule(found, single, truth)
