@@ -4,6 +4,7 @@ from jaxtyping import install_import_hook
 
 install_import_hook("ranvier", "beartype.beartype")
 
+import jaxtyping  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
@@ -11,3 +12,9 @@ import torch  # noqa: E402
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def as_users_run_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Annotations unchecked, as outside the tests: a wrong type must meet the library's own sentence."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)

@@ -1,6 +1,7 @@
 """Runs in-process on settings cut down to fractions of a second."""
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +32,10 @@ def ranvier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         small = {"epochs": 2, "hidden": 12, "dt": 2e-3, "batch_size": 16, "threads": 1}
         if key[0] == "yinyang":
             small |= {"n_train": 64, "hidden_weights": (2.0, 0.78), "output_weights": (2.5, 0.5)}
+        else:
+            small |= {"hidden_weights": (1.0, 0.5)}
         monkeypatch.setitem(TABLE, key, replace(config, **small))
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)  # slow, and tested in tests/training
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: object) -> Outcome:

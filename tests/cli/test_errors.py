@@ -1,6 +1,8 @@
 """Everything a user can get wrong: one sentence, the right exit code, nothing on standard output."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,7 +34,10 @@ BAD_USAGE = {
     "rate infinite": ((*YINYANG, "--learning-rate", "inf"), "--learning-rate must be a finite number"),
     "unknown gradient": ((*YINYANG, "--gradient", "exact"), "exact"),
     "unknown surrogate": ((*YINYANG, "--gradient", "surrogate", "--surrogate", "box"), "box"),
-    "surrogate without effect": ((*YINYANG, "--surrogate", "esser"), "--surrogate needs --gradient surrogate"),
+    "surrogate without effect": (
+        (*YINYANG, "--surrogate", "esser"),
+        "--surrogate needs --gradient surrogate",
+    ),
     "surrogate with eventprop": (
         (*YINYANG, "--surrogate", "esser", "--gradient", "eventprop"),
         "--surrogate needs --gradient surrogate",
@@ -43,9 +48,13 @@ BAD_USAGE = {
         "--data-dir has no effect on yinyang",
     ),
     "resume without epochs": (("train", "--resume", "run", "--epochs", "0"), "--epochs must be"),
+    "resume with endless epochs": (("train", "--resume", "run", "--epochs", "9" * 12), "--epochs must be"),
     "evaluate nothing": (("evaluate",), "must be named"),
     **{
-        f"resume with {option}": (("train", "--resume", "run", option, value), f"{option} must not accompany --resume")
+        f"resume with {option}": (
+            ("train", "--resume", "run", option, value),
+            f"{option} must not accompany --resume",
+        )
         for option, value in {
             "--gradient": "eventprop",
             "--surrogate": "esser",
@@ -128,7 +137,9 @@ def test_a_missing_run_is_1(ranvier: Command, command: tuple[str, ...], folder: 
     ],
     ids=str,
 )
-def test_a_damaged_configuration_is_1(ranvier: Command, command: tuple[str, ...], change: dict | None) -> None:
+def test_a_damaged_configuration_is_1(
+    ranvier: Command, command: tuple[str, ...], change: dict | None
+) -> None:
     ranvier(*YINYANG, "--epochs", 1, "--out", "run")
     path = Path("run/config.json")
     text = path.read_text()
@@ -162,6 +173,7 @@ def test_missing_data_is_1_and_named(ranvier: Command) -> None:
     Path("here").mkdir()
     outcome = ranvier("train", "mnist", "--data-dir", "here", "--out", "run")
     check(outcome, 1, "t10k-labels-idx1-ubyte.gz")
+    assert not Path("run").exists()
 
 
 @pytest.mark.parametrize("damage", ["truncated", "wrong magic"])
@@ -174,9 +186,9 @@ def test_damaged_data_is_1_and_named(ranvier: Command, mnist: Path, damage: str)
     check(ranvier("train", "mnist", "--data-dir", mnist), 1, "t10k-images-idx3-ubyte")
 
 
-def test_standard_output_that_takes_nothing_is_1(ranvier: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Path("/dev/full").open("w") as full, monkeypatch.context() as patch:
-        patch.setattr("sys.stdout", full)
-        outcome = ranvier("info", "--json")
-        patch.undo()
-    check(outcome, 1, "Standard output must be writable")
+def test_standard_output_that_takes_nothing_is_1() -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "ranvier", "info", "--json"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    check(Outcome(done.returncode, "", done.stderr), 1, "Standard output must be writable")
+    assert len(done.stderr.splitlines()) == 1

@@ -33,8 +33,19 @@ def test_info(ranvier: Command) -> None:
         (
             ("train", "--help"),
             [
-                *("{yinyang,mnist,fashion-mnist}", "--gradient {eventprop,surrogate}", "--epochs N", "--seed N"),
-                *("--surrogate {superspike,sigmoid,esser}", "--hidden N", "--dt S", "--data-dir D", "--out DIR"),
+                *(
+                    "{yinyang,mnist,fashion-mnist}",
+                    "--gradient {eventprop,surrogate}",
+                    "--epochs N",
+                    "--seed N",
+                ),
+                *(
+                    "--surrogate {superspike,sigmoid,esser}",
+                    "--hidden N",
+                    "--dt S",
+                    "--data-dir D",
+                    "--out DIR",
+                ),
                 *("--resume DIR", "--json"),
             ],
         ),

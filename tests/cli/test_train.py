@@ -41,7 +41,9 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     ],
     ids=["eventprop", "superspike", "esser", "sigmoid"],
 )
-def test_one_json_object_and_nothing_else(ranvier: Command, options: tuple[str, ...], spiking: set[str]) -> None:
+def test_one_json_object_and_nothing_else(
+    ranvier: Command, options: tuple[str, ...], spiking: set[str]
+) -> None:
     outcome = ranvier("train", "yinyang", *options, "--json")
     assert outcome.code == 0, outcome.err
     assert len(outcome.out.splitlines()) == 1
@@ -67,7 +69,15 @@ def test_one_json_object_and_nothing_else(ranvier: Command, options: tuple[str, 
 def test_the_settings_are_told_at_the_start(ranvier: Command) -> None:
     outcome = ranvier("train", "yinyang", "--seed", 3, "--out", "here")
     first = outcome.err.splitlines()[0]
-    for setting in ("here", "dataset yinyang", "gradient eventprop", "seed 3", "hidden 12", "dt 0.002", "decay 0.95"):
+    for setting in (
+        "here",
+        "dataset yinyang",
+        "gradient eventprop",
+        "seed 3",
+        "hidden 12",
+        "dt 0.002",
+        "decay 0.95",
+    ):
         assert setting in first
     assert "test accuracy" in outcome.out
     assert "%" in outcome.out
@@ -97,7 +107,15 @@ def test_the_test_set_is_measured_once_with_the_final_weights(
 ) -> None:
     result = ranvier("train", "yinyang", "--out", "run", "--json").result
     again = ranvier("evaluate", "run", "--json").result
-    for name in ("test_accuracy", "test_loss", "spikes_per_sample", "backend", "dataset", "gradient", "epochs"):
+    for name in (
+        "test_accuracy",
+        "test_loss",
+        "spikes_per_sample",
+        "backend",
+        "dataset",
+        "gradient",
+        "epochs",
+    ):
         assert again[name] == result[name]
 
 
@@ -112,6 +130,8 @@ def test_mnist_from_the_users_files(ranvier: Command, mnist: Path) -> None:
     assert missing.out == ""
     assert "train-images-idx3-ubyte.gz" in missing.err
     assert ranvier("evaluate", "run", "--data-dir", moved).code == 0
+    assert ranvier("train", "--resume", "run", "--epochs", 3, "--data-dir", "nowhere").code == 1
+    assert json.loads(Path("run/config.json").read_text())["epochs"] == 2
     assert ranvier("train", "--resume", "run", "--epochs", 3, "--data-dir", moved).code == 0
     assert json.loads(Path("run/config.json").read_text())["data_dir"] == str(moved)
 
@@ -143,7 +163,7 @@ def test_fewer_epochs_than_done_are_refused(ranvier: Command) -> None:
     ranvier("train", "yinyang", "--out", "run")
     outcome = ranvier("train", "--resume", "run", "--epochs", 1)
     assert (outcome.code, outcome.out) == (1, "")
-    assert "must be at least those done, 2. Got 1." in outcome.err
+    assert "must be at least those done in run, 2. Got 1." in outcome.err
     assert ranvier("train", "--resume", "run").code == 0
 
 
@@ -180,7 +200,6 @@ def test_a_damaged_result_is_made_again(ranvier: Command) -> None:
 
 
 def test_the_thread_count_is_the_runs(ranvier: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ranvier.studies.study import Study
     from ranvier.training import fit as real
 
     seen = []
@@ -189,7 +208,6 @@ def test_the_thread_count_is_the_runs(ranvier: Command, monkeypatch: pytest.Monk
         seen.append(arguments[4].threads)
         return real(*arguments, **options)
 
-    assert Study
     monkeypatch.setattr("ranvier.training.fit", spying)
     ranvier("train", "yinyang", "--threads", 2, "--epochs", 1, "--out", "run")
     ranvier("train", "--resume", "run", "--epochs", 2)

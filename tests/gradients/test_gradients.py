@@ -57,8 +57,7 @@ def test_the_values_of_the_literature(shape):
     ("shape", "area"), [(rv.SuperSpike, 2 / 10), (rv.SigmoidDerivative, 1 / 10), (rv.Esser, 1 / 10)]
 )
 def test_the_area(shape, area):
-    x = torch.linspace(-2000, 2000, 400_001, dtype=F64).sinh() if shape is rv.SuperSpike else None
-    x = torch.linspace(-12.0, 12.0, 400_001, dtype=F64).sinh() if x is None or not x.isfinite().all() else x
+    x = torch.linspace(-12.0, 12.0, 400_001, dtype=F64).sinh()  # far, and dense around 0
     assert torch.trapezoid(shape()(x), x).item() == pytest.approx(area, rel=1e-4)
 
 

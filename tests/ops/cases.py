@@ -1,8 +1,9 @@
 """Random networks for agreement tests: one table of kinds, one of sizes, one rule.
 
-Kernel and reference run the same events; every gradient is taken from random cotangents on
-everything the op returns. The kernel may differ from the float64 reference by twice what the float32 reference does (L2
-norm per tensor, floor 1e-6); in float64 by 1e-11.
+Kernel and reference run the same events; every gradient is taken from random cotangents on everything the op returns. The
+kernel may differ from the float64 reference by twice what the float32 reference does (L2 norm per tensor, floor 1e-6); in
+float64 by 1e-11. The reference's error is one random draw; where that decides (sums that cancel down to one number), it is
+drawn again with other roundings of the weights, and the largest counts.
 """
 
 from __future__ import annotations
@@ -83,9 +84,12 @@ class Outcome:
     numbers: dict[str, Tensor]  # gradients and final states
 
 
-def run(case: Case, backend: str, dtype: torch.dtype, forced: Spikes | None = None) -> Outcome:
-    """Run a case forwards and backwards on one path."""
+def run(case: Case, backend: str, dtype: torch.dtype, forced: Spikes | None = None, jitter: int = 0) -> Outcome:
+    """Run a case forwards and backwards on one path; `jitter` > 0 draws another rounding of the input weights."""
     given = tensors(case)
+    if jitter:
+        noise = torch.rand(given["w_in"].shape, generator=torch.Generator().manual_seed(jitter)).double() - 0.5
+        given["w_in"] = given["w_in"] * (1 + torch.finfo(dtype).eps * noise)
     source = Spikes.from_dense(given["raster"].to(dtype), dt=DT)
     leaves = {
         "times": source.times.clone().requires_grad_(),

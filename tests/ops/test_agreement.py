@@ -1,10 +1,16 @@
 """The kernels against the reference, by the rules of agreement in cases.py."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from tests.ops.cases import FLOOR, KINDS, SIZES, Outcome, case, clear_case, differences, run, same_spikes
+from ranvier.gradients import EventProp
+from ranvier.neurons import CubaLIF
+from ranvier.ops.clocked import cpu
+from ranvier.spikes import Spikes, ragged
+from tests.ops import cases
+from tests.ops.cases import FLOOR, KINDS, SIZES, Case, Outcome, case, clear_case, differences, run, same_spikes
 
 MARGIN = 2e-6  # thresholds; about ten roundings of a float32 membrane
 KINDS_AND_SIZES = [(kind, size) for kind in KINDS for size in range(len(SIZES))]
@@ -15,23 +21,22 @@ def is_quiet(size: int) -> bool:
     return SIZES[size][4] == 0.0 or SIZES[size][1] == 0
 
 
-def assert_within_rule(found: Outcome, single: Outcome, truth: Outcome) -> None:
-    rounding, apart = differences(single, truth), differences(found, truth)
-    wrong = {
-        name: (apart[name], rounding[name])
-        for name in apart
-        if not apart[name] <= max(2 * rounding[name], FLOOR[torch.float32])
-    }
-    assert not wrong
+def assert_within_rule(given: Case, found: Outcome, truth: Outcome, forced: Spikes | None = None) -> None:
+    apart = differences(found, truth)
+    rounding = dict.fromkeys(apart, FLOOR[torch.float32] / 2)
+    wrong: dict[str, tuple[float, float]] = {}
+    for draw in range(6):
+        single = differences(run(given, "reference", torch.float32, forced, jitter=draw), truth)
+        rounding = {name: max(rounding[name], single[name]) for name in apart}
+        wrong = {name: (apart[name], rounding[name]) for name in apart if not apart[name] <= 2 * rounding[name]}
+        if not wrong:
+            return
+    raise AssertionError(f"relative differences of kernel and of float32 reference: {wrong}")
 
 
 @pytest.fixture(autouse=True)
 def _poison(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fill the kernels' fresh arrays with NaN (floats) and nonsense (indices), so that an unwritten cell shows."""
-    import numpy as np
-
-    from ranvier.ops.clocked import cpu
-
     def poisoned(shape, dtype=float):
         array = np.empty(shape, dtype)
         array.fill(np.nan if array.dtype.kind == "f" else -(2**30))
@@ -49,7 +54,7 @@ def _poison(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("kind", "size"), KINDS_AND_SIZES, ids=[f"{k}-{SIZES[s]}" for k, s in KINDS_AND_SIZES])
 def test_kernel_equals_reference(kind: str, size: int) -> None:
     given = clear_case(kind, size, MARGIN, alive=not is_quiet(size))
-    truth, single = run(given, "reference", torch.float64), run(given, "reference", torch.float32)
+    truth = run(given, "reference", torch.float64)
     found = run(given, "numba", torch.float32)
     if not is_quiet(size):
         assert truth.spikes.n_events > 0
@@ -59,7 +64,7 @@ def test_kernel_equals_reference(kind: str, size: int) -> None:
     assert found.spikes.record.backend == "numba"
     assert same_spikes(found, truth)
     assert found.spikes.record.clipped == truth.spikes.record.clipped
-    assert_within_rule(found, single, truth)
+    assert_within_rule(given, found, truth)
 
 
 @pytest.mark.parametrize("kind", ["eventprop", "superspike-fixed", "esser-per-unit-local", "lif-esser-through-reset"])
@@ -79,8 +84,6 @@ def test_forced_spikes_happen_and_carry_the_gradient(kind: str, size: int) -> No
     natural = run(given, "reference", torch.float64).spikes
     steps = (natural.steps + 1).clamp(max=given.n_steps - 1)
     keep = (natural.steps + 1) < given.n_steps
-    from ranvier.spikes import Spikes, ragged
-
     forced = Spikes(
         units=natural.units[keep],
         times=(steps[keep].double() * natural.dt),
@@ -91,13 +94,13 @@ def test_forced_spikes_happen_and_carry_the_gradient(kind: str, size: int) -> No
         steps=steps[keep],
         dt=natural.dt,
     )
-    truth, single = (run(given, "reference", dtype, forced) for dtype in (torch.float64, torch.float32))
+    truth = run(given, "reference", torch.float64, forced)
     found = run(given, "numba", torch.float32, forced)
     assert forced.n_events > 0
     assert torch.equal(found.spikes.steps, forced.steps)
     assert torch.equal(found.spikes.units.sort().values, forced.units.sort().values)
     assert truth.numbers["d w_in"].norm() > 0
-    assert_within_rule(found, single, truth)
+    assert_within_rule(given, found, truth, forced)
 
 
 @pytest.mark.parametrize("kind", ["eventprop", "superspike", "esser"])
@@ -110,29 +113,21 @@ def test_near_ties_change_few_spikes_and_no_number_is_lost(kind: str) -> None:
         assert bool(value.isfinite().all()), name
 
 
-def test_a_neuron_that_fires_every_step() -> None:
-    """Always above threshold: the room for spikes grows, and the kernel goes on where it left."""
-    from ranvier.gradients import EventProp
-    from ranvier.neurons import CubaLIF
-    from tests.ops.cases import Case
-
-    given = Case(CubaLIF(20e-3, 5e-3), EventProp(), True, 30, 4, 6, 40, 1.0, 0)
-    import tests.ops.cases as cases
-
+def test_a_neuron_that_fires_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Always above threshold: the room for spikes grows, and the kernel goes on at the sample it left."""
+    given = Case(CubaLIF(20e-3, 5e-3), EventProp(), False, 30, 4, 6, 40, 1.0, 0)
     original = cases.tensors
 
     def loud(given: Case) -> dict[str, Tensor]:
         values = original(given)
-        values["raster"] = torch.ones_like(values["raster"])
-        values["w_in"] = torch.full_like(values["w_in"], 50.0)
-        return values
+        generator = torch.Generator().manual_seed(1)
+        return values | {
+            "raster": torch.ones_like(values["raster"]),
+            "w_in": 50.0 + torch.rand(values["w_in"].shape, generator=generator).double(),
+        }
 
-    cases.tensors = loud
-    try:
-        truth, found = run(given, "reference", torch.float64), run(given, "numba", torch.float32)
-        single = run(given, "reference", torch.float32)
-    finally:
-        cases.tensors = original
-    assert truth.spikes.n_events == 29 * 4 * 40
+    monkeypatch.setattr(cases, "tensors", loud)
+    truth, found = run(given, "reference", torch.float64), run(given, "numba", torch.float32)
+    assert truth.spikes.n_events >= 29 * 4 * 40
     assert same_spikes(found, truth)
-    assert_within_rule(found, single, truth)
+    assert_within_rule(given, found, truth)

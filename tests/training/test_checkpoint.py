@@ -7,7 +7,12 @@ import torch
 from ranvier.errors import RunError
 from ranvier.training import checkpoint
 
-CONTENT = {"epoch": 3, "network": {"w": torch.randn(20, 20)}, "metrics": {"rates": {"hidden": 1.5}}, "name": "x"}
+CONTENT = {
+    "epoch": 3,
+    "network": {"w": torch.randn(20, 20)},
+    "metrics": {"rates": {"hidden": 1.5}},
+    "name": "x",
+}
 
 
 def same(loaded: dict) -> bool:

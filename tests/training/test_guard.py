@@ -74,11 +74,15 @@ def test_a_bad_weight_stops() -> None:
         network.layers["hidden"].w_in.data[2, 3] = float("inf")  # unseen by autograd
         return loss
 
-    with pytest.raises(RunError, match=r"the weights of `hidden\.w_in` must stay finite\. Got inf in epoch 2, batch 2\."):
+    with pytest.raises(
+        RunError, match=r"the weights of `hidden\.w_in` must stay finite\. Got inf in epoch 2, batch 2\."
+    ):
         train(network, spoil)
 
 
-def test_a_weight_spoilt_by_the_last_step_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_weight_spoilt_by_the_last_step_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     network, step = tiny_network(), torch.optim.Adam.step
     steps = []
 
@@ -90,7 +94,9 @@ def test_a_weight_spoilt_by_the_last_step_is_not_kept(tmp_path: Path, monkeypatc
                 network.layers["hidden"].w_in[0, 0] = float("nan")
 
     monkeypatch.setattr(torch.optim.Adam, "step", spoiling)
-    with pytest.raises(RunError, match=r"the weights of `hidden\.w_in`.*Got nan in epoch 2, after its last batch\."):
+    with pytest.raises(
+        RunError, match=r"the weights of `hidden\.w_in`.*Got nan in epoch 2, after its last batch\."
+    ):
         fit(network, LOSS, TRAIN, VALIDATION, CONFIG, run_dir=tmp_path, progress=False)
     assert checkpoint.load(tmp_path / "last.pt")["epoch"] == 1
 

@@ -19,12 +19,23 @@ CONFIG = FitConfig(epochs=30, batch_size=10, threads=1)
 
 def train(folder: Path) -> list[torch.Tensor]:
     network = tiny_network()
-    fit(network, LOSS, tiny_data(60, 42), tiny_data(20, 41), CONFIG, run_dir=folder, resume=True, progress=False)
+    fit(
+        network,
+        LOSS,
+        tiny_data(60, 42),
+        tiny_data(20, 41),
+        CONFIG,
+        run_dir=folder,
+        resume=True,
+        progress=False,
+    )
     return weights(network)
 
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
-    code = f"from pathlib import Path; from tests.training.test_kill import train; train(Path({str(folder)!r}))"
+    code = (
+        f"from pathlib import Path; from tests.training.test_kill import train; train(Path({str(folder)!r}))"
+    )
     root = Path(__file__).parents[2]
     return subprocess.Popen([sys.executable, "-c", code], cwd=root, stderr=subprocess.PIPE)
 
@@ -35,7 +46,7 @@ def killed(folder: Path, delay: float) -> None:
     deadline = time.monotonic() + 120
     while len(kept_lines(folder / "metrics.jsonl", 99)) <= known and process.poll() is None:
         assert time.monotonic() < deadline
-        time.sleep(0.002)
+        time.sleep(0.01)
     time.sleep(delay)
     process.send_signal(signal.SIGKILL)
     _, said = process.communicate()

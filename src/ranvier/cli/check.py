@@ -33,7 +33,9 @@ _NOT_WITH_RESUME = (
 
 
 def settings(options: Train) -> RunConfig | None:
-    """The configuration of a new run, or None to resume; everything that can be told without the disk is checked.
+    """The configuration of a new run, or None to resume.
+
+    Everything that can be told without the disk is checked.
 
     Raises:
         UsageError: naming option, rule and value.
@@ -63,11 +65,14 @@ def _check_resume(options: Train) -> None:
     for name in _NOT_WITH_RESUME:
         if getattr(options, name) is not None:
             raise UsageError(
-                f"--{name.replace('_', '-')} must not accompany --resume, which takes every setting from the run. "
+                f"--{name.replace('_', '-')} must not accompany --resume, which takes them from the run. "
                 f"Got {getattr(options, name)}."
             )
-    if options.epochs is not None and options.epochs < 1:
-        raise UsageError(f"--epochs must be a whole number >= 1. Got {options.epochs}.")
+    if options.epochs is not None:
+        try:
+            documented("yinyang", epochs=options.epochs)
+        except ValueError as error:
+            raise UsageError(_as_option(str(error), ["epochs"])) from error
     if options.dataset == "yinyang" and options.data_dir is not None:
         raise UsageError(
             f"--data-dir has no effect on yinyang, which needs no files. Got {options.data_dir}."

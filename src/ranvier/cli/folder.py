@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,13 @@ def _next_folder(dataset: str) -> Path:
             continue
         return folder
     raise RunError(f"runs/{stem} must be new. Got a thousand runs of this second.")
+
+
+def remove(folder: Path) -> None:
+    """Take back what `create` made."""
+    with suppress(OSError):
+        (folder / CONFIG).unlink()
+        folder.rmdir()
 
 
 def write_config(folder: Path, config: RunConfig) -> None:

@@ -1,7 +1,8 @@
 """`main`: the one place where results meet standard output and errors become exit codes.
 
-0: success. 1: found out later (missing run, bad data, unwritable folder, a training that diverged). 2: wrong whatever the
-disk holds. 130: interrupted. Errors are one sentence on standard error; standard output then stays empty.
+0: success. 1: found out later (missing run, bad data, unwritable folder, a training that diverged). 2: wrong
+whatever the disk holds. 130: interrupted. Errors are one sentence on standard error; standard output then
+stays empty.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ from typing import Any
 
 from ranvier.cli import folder as folders
 from ranvier.cli.options import Train
-from ranvier.errors import RunError
-from ranvier.studies import RunConfig, study
+from ranvier.errors import DataError, RunError
+from ranvier.studies import RunConfig, Study, study
 
 
 def run(options: Train, config: RunConfig | None) -> dict[str, Any]:
@@ -31,22 +31,46 @@ def run(options: Train, config: RunConfig | None) -> dict[str, Any]:
     if config is None:
         assert options.resume is not None
         folder = Path(options.resume)
-        config = _resumed(options, folder, folders.read_config(folder))
+        stored = folders.read_config(folder)
+        config = _resumed(options, folder, stored)
         finished = folders.read_result(folder, config.epochs)
         if finished is not None:
             return finished | {"run_dir": str(folder)}
+        _check_epochs(config, folder)
         _say(config, f"Resuming {folder}")
-        folders.write_config(folder, config)
     else:
-        config = replace(config, threads=config.threads or _threads())
+        stored = config = replace(config, threads=config.threads or _threads())
         folder = folders.create(options.out, config)
         _say(config, f"New run in {folder}")
     try:
-        result = train(config, folder)
+        parts, loading = _load(config, folder, is_new=options.resume is None)
+        if config != stored:
+            folders.write_config(folder, config)
+        result = train(config, folder, parts, loading)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(str(folder)) from None
     folders.write_result(folder, result)
     return result
+
+
+def _load(config: RunConfig, folder: Path, *, is_new: bool) -> tuple[Study, float]:
+    """The parts of a run, and the seconds to make them; a new run without data leaves no folder behind."""
+    started = time.monotonic()
+    try:
+        return study(config), time.monotonic() - started
+    except DataError:
+        if is_new:
+            folders.remove(folder)
+        raise
+
+
+def _check_epochs(config: RunConfig, folder: Path) -> None:
+    from ranvier.training import checkpoint
+
+    loaded = checkpoint.load_last(folder)
+    if loaded is not None and loaded.content["epoch"] > config.epochs:
+        done = loaded.content["epoch"]
+        raise RunError(f"--epochs must be at least those done in {folder}, {done}. Got {config.epochs}.")
 
 
 def _threads() -> int:
@@ -65,14 +89,11 @@ def _resumed(options: Train, folder: Path, config: RunConfig) -> RunConfig:
     return config if options.epochs is None else replace(config, epochs=options.epochs)
 
 
-def train(config: RunConfig, folder: Path) -> dict[str, Any]:
+def train(config: RunConfig, folder: Path, parts: Study, loading: float) -> dict[str, Any]:
     """Train in `folder`, from its checkpoint if it has one, and measure the final weights on the test set."""
     from ranvier.training import evaluate, fit
     from ranvier.training.threads import thread_count
 
-    started = time.monotonic()
-    parts = study(config)
-    loading = time.monotonic() - started
     fitted = fit(
         parts.network,
         parts.loss,

@@ -1,4 +1,4 @@
-"""`RunConfig`: every number a run depends on. Free of torch, so that the command line can check options at once."""
+"""`RunConfig`: every number a run depends on. Free of torch, so that options are checked at once."""
 
 from __future__ import annotations
 
@@ -34,8 +34,10 @@ class RunConfig:
         tau_mem, tau_syn: time constants of all layers.
         hidden_weights, output_weights: mean and standard deviation of the initial weights.
         drop: probability that an input spike is left out while training, 0 <= drop < 1.
-        lower_activity: strength and spikes per unit and sample below which hidden units are woken; None for no penalty.
-        upper_activity: strength and mean spikes per unit and sample above which the hidden layer is quietened; None likewise.
+        lower_activity: strength and spikes per unit and sample below which hidden units are woken; None for
+            no penalty.
+        upper_activity: strength and mean spikes per unit and sample above which the hidden layer is
+            quietened; None likewise.
         n_train: use only the first so many training samples; None for all. For trials, not for results.
         threads: torch's thread count, >= 1; None for torch's own choice.
         data_dir: folder of the data files; None for the user's cache folder.
@@ -80,7 +82,8 @@ class RunConfig:
                 raise ValueError(f"`{name}` must be a finite number > 0. Got {value}.")
         if not 1 <= round(self.duration / self.dt) <= _MOST_STEPS or self.dt > self.duration:
             raise ValueError(
-                f"`dt` must divide a sample of {self.duration} s into 1 to {_MOST_STEPS:,} steps. Got {self.dt}."
+                f"`dt` must divide a sample of {self.duration} s into 1 to {_MOST_STEPS:,} steps. "
+                f"Got {self.dt}."
             )
         if not 0 <= self.drop < 1:
             raise ValueError(f"`drop` must be a probability below 1. Got {self.drop}.")
@@ -125,7 +128,10 @@ class RunConfig:
         for name, value in values.items():
             if not _fits(value, hints[name]):
                 raise ValueError(f"`{name}` must be of type {hints[name]}. Got {value!r}.")
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        given: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        }
+        return cls(**given)
 
 
 def _fits(value: Any, hint: Any) -> bool:

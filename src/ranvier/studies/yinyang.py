@@ -1,8 +1,9 @@
 """Yin-Yang: three classes of points in a disc, told by the first spike or by the largest membrane.
 
-Wunderlich & Pehle, Sci. Rep. 11:12829 (2021), figure 2: 98.1 ± 0.2 % test accuracy after 100 epochs in continuous time.
-With EventProp both layers spike and the class is the output that spikes first; a surrogate gradient does not flow
-through times, so there the output is a leaky readout and the class is the one that rises highest.
+Wunderlich & Pehle, Sci. Rep. 11:12829 (2021), figure 2: 98.1 ± 0.2 % test accuracy after 100 epochs in
+continuous time. With EventProp both layers spike and the class is the output that spikes first; a surrogate
+gradient does not flow through times, so there the output is a leaky readout and the class is the one that
+rises highest.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from ranvier.training.files import cannot_write
 
 
 class Board:
-    """TensorBoard's file in a run's folder, opened with the first metrics; without TensorBoard nothing happens."""
+    """TensorBoard's file in a run's folder, opened with the first metrics; nothing without TensorBoard."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -18,7 +18,9 @@ class Board:
         self._tried = False
 
     def add(self, line: Mapping[str, Any]) -> None:
-        """Show one epoch's metrics; what an earlier, stopped process showed of this epoch and later ones is withdrawn.
+        """Show one epoch's metrics.
+
+        What an earlier, stopped process showed of this epoch and later ones is withdrawn.
 
         Raises:
             RunError: the folder cannot be written.

@@ -1,8 +1,8 @@
 """Checkpoints: everything that the rest of a training depends on, in files that are whole or absent.
 
-A run's folder holds `last.pt`, `previous.pt` (the one before, for the day the last is damaged) and `best.pt` (best
-validation). No random state is among their contents because there is none: all randomness of an epoch is derived from
-the seed and the epoch's number.
+A run's folder holds `last.pt`, `previous.pt` (the one before, for the day the last is damaged) and `best.pt`
+(best validation). No random state is among their contents because there is none: all randomness of an epoch
+is derived from the seed and the epoch's number.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def load_last(folder: Path) -> Loaded | None:
 
 
 def promote_previous(folder: Path) -> None:
-    """Put `previous.pt` in the place of a damaged or missing `last.pt`, so that the next save cannot lose it."""
+    """Put `previous.pt` in the place of a damaged `last.pt`, so that the next save cannot lose it."""
     try:
         (folder / PREVIOUS).replace(folder / LAST)
     except OSError as error:

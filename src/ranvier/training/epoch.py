@@ -39,7 +39,7 @@ class Task:
 
     @property
     def step_threads(self) -> int | None:
-        """Threads for the optimiser: one for small networks, where waking a second costs more than the arithmetic."""
+        """Threads for the optimiser: one for small networks, where waking others costs more than the work."""
         return 1 if sum(value.numel() for value in self.guard.parameters) < _MANY_WEIGHTS else None
 
 
@@ -78,7 +78,8 @@ def train_epoch(
         The training part of the epoch's metrics.
 
     Raises:
-        RunError: loss, gradients or weights are no longer finite; the step that would have used them is not taken.
+        RunError: loss, gradients or weights are no longer finite; the step that would have used them is not
+            taken.
     """
     task.network.train()
     source, sums, n_samples = generator_of(seed, epoch), Sums(), len(task.train)

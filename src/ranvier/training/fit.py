@@ -35,8 +35,10 @@ class FitConfig:
         decay: factor on the learning rate from each epoch to the next, > 0.
         betas: Adam's two memories, each in [0, 1).
         eps: Adam's floor under the root of the second moment, > 0.
-        seed: of the order of the samples and of augmentation, >= 0; weights are drawn before, by who builds the network.
-        threads: torch's thread count while training; None keeps the caller's. The same count is needed for the same bits.
+        seed: of the order of the samples and of augmentation, >= 0; weights are drawn before, by who builds
+            the network.
+        threads: torch's thread count while training; None keeps the caller's. The same count is needed for
+            the same bits.
 
     Raises:
         ValueError: at construction, naming attribute, rule and value.
@@ -101,9 +103,10 @@ def fit(
 ) -> FitResult:
     """Train `network` in place with Adam; afterwards it holds the final weights.
 
-    With `run_dir`, each epoch ends with a line in `metrics.jsonl` and the checkpoint `last.pt`, each better validation
-    with `best.pt`, all written atomically. A training that was stopped at any moment, however rudely, and is resumed by
-    the same call with `resume=True` ends with the same weights to the bit (same machine, CPU, thread count).
+    With `run_dir`, each epoch ends with a line in `metrics.jsonl` and the checkpoint `last.pt`, each better
+    validation with `best.pt`, all written atomically. A training that was stopped at any moment, however
+    rudely, and is resumed by the same call with `resume=True` ends with the same weights to the bit (same
+    machine, CPU, thread count).
 
     Args:
         network: returns `(output, activity)` for spikes; `Network` does.
@@ -111,16 +114,18 @@ def fit(
         train: on a grid, at least one sample.
         validation: on the same grid, at least one sample; chooses `best.pt` and nothing else.
         config: how to train.
-        regularisers: by name of a spiking layer, functions of its spike counts [B, N] that are added to the loss.
-        augment: changes the inputs of each batch; all its randomness must come from the generator it is given.
+        regularisers: by name of a spiking layer, functions of its spike counts [B, N] that are added to the
+            loss.
+        augment: changes the inputs of each batch; all its randomness must come from the generator it is
+            given.
         run_dir: folder to keep the run in; made if absent. None keeps nothing.
         resume: continue from the checkpoint in `run_dir`, or start if there is none yet.
         progress: whether to report on standard error. Nothing goes to standard output.
 
     Raises:
-        RunError: the loss, a gradient or a weight stopped being finite (`network` and the checkpoints keep the last good
-            state); `run_dir` cannot be written, holds a run already, or its checkpoints are damaged or of another
-            configuration.
+        RunError: the loss, a gradient or a weight stopped being finite (`network` and the checkpoints keep
+            the last good state); `run_dir` cannot be written, holds a run already, or its checkpoints are
+            damaged or of another configuration.
         ValueError: naming argument, rule and value.
     """
     config = FitConfig() if config is None else config

@@ -1,4 +1,4 @@
-"""The guard against numbers that are not finite: one look per step, at the loss and at the norm of every tensor."""
+"""The guard against numbers that are not finite: one look per step, at the norm of every tensor."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class Norms(NamedTuple):
     Attributes:
         loss: the loss without penalties.
         penalty: the sum of the activity penalties.
-        gradients: L2 norm of each parameter's gradient, in the order of the parameters; 0 where there is none.
+        gradients: L2 norm of each parameter's gradient, in the order of the parameters; 0 where there is
+            none.
     """
 
     loss: float
@@ -54,8 +55,8 @@ class Guard:
         """
         weights = [value.detach() for value in self.parameters]
         present = [index for index, value in enumerate(self.parameters) if value.grad is not None]
-        gradients = [self.parameters[index].grad for index in present]
-        norms = torch._foreach_norm([*weights, *gradients])
+        gradients = [value.grad for value in self.parameters if value.grad is not None]
+        norms = _norms([*weights, *gradients])
         first, second, *numbers = torch.stack([loss.detach(), penalty.detach(), *norms]).tolist()
         of_weights, of_present = numbers[: len(weights)], numbers[len(weights) :]
         of_gradients = [0.0] * len(weights)
@@ -66,7 +67,7 @@ class Guard:
 
     def look_at_weights(self, where: str) -> None:
         """Check the weights alone, before they are kept. Raises as `look` does."""
-        norms = torch.stack(list(torch._foreach_norm([value.detach() for value in self.parameters]))).tolist()
+        norms = torch.stack(_norms([value.detach() for value in self.parameters])).tolist()
         self._check(norms, [], [], where)
 
     def _check(
@@ -81,3 +82,7 @@ class Guard:
             if not isfinite(norm):
                 tensor = f"{kind} of `{name}`" if name else kind
                 raise RunError(f"Training stopped because {tensor} must stay finite. Got {norm} in {where}.")
+
+
+def _norms(tensors: list[Tensor]) -> list[Tensor]:
+    return list(torch._foreach_norm(tensors))  # pyright: ignore[reportPrivateImportUsage]

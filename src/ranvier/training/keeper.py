@@ -1,4 +1,4 @@
-"""A run's folder, as `fit` uses it: what is read when a training continues, and written when an epoch ends."""
+"""A run's folder, as `fit` uses it: read when a training continues, written when an epoch ends."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ class FolderKeeper(Keeper):
         resume: whether the folder may hold a training, which is then continued.
 
     Raises:
-        RunError: the folder cannot be written, holds a training although `resume` is False, or only damaged checkpoints.
+        RunError: the folder cannot be written, holds a training although `resume` is False, or only damaged
+            checkpoints.
     """
 
     def __init__(self, folder: Path, *, resume: bool) -> None:
@@ -74,7 +75,7 @@ class FolderKeeper(Keeper):
     def keep(
         self, progress: dict[str, Any], network: dict[str, Any], rest: dict[str, Any], *, best: bool
     ) -> None:
-        """See `Keeper`. The checkpoint comes last: what is newer than it is removed or rewritten on resuming."""
+        """See `Keeper`. The checkpoint comes last: what is newer is removed or rewritten on resuming."""
         line = progress["metrics"]
         self._metrics.append(line)
         if best:

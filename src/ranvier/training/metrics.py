@@ -62,7 +62,8 @@ class MetricsFile:
 
     Args:
         folder: the run's.
-        after_epoch: the epoch from which training goes on; lines of later epochs, and a line cut short, are removed.
+        after_epoch: the epoch from which training goes on; lines of later epochs, and a line cut short, are
+            removed.
 
     Raises:
         RunError: the file cannot be read or written.

@@ -1,4 +1,4 @@
-"""What a person sees of a training, on standard error: a live line on a terminal, one plain line per epoch elsewhere."""
+"""What a person sees of a training, on standard error: live on a terminal, else one line per epoch."""
 
 from __future__ import annotations
 

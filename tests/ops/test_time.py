@@ -1,0 +1,175 @@
+"""Time cut into chunks, samples spread over threads and processes: nothing may change."""
+
+import os
+import threading
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from ranvier.gradients import Esser, EventProp, Gradient, Surrogate, SuperSpike
+from ranvier.neurons import LI, LIF, CubaLIF, Neuron, dynamics
+from ranvier.ops import threads
+from ranvier.ops.clocked import clocked
+from ranvier.ops.readout import readout
+from ranvier.spikes import Spikes
+
+DT = 1e-3
+CUBA, DELTA = CubaLIF(20e-3, 5e-3), LIF(20e-3)
+WAYS: list[tuple[Neuron, Gradient]] = [
+    (CUBA, EventProp()),
+    (CUBA, Surrogate(SuperSpike())),
+    (CUBA, Surrogate(Esser(2.0))),
+    (DELTA, Surrogate(SuperSpike())),
+]
+IDS = ["eventprop", "superspike", "esser", "lif"]
+
+
+def layer(neuron: Neuron, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """A raster [30, 6, 9] that keeps 20 recurrent units busy, and weights."""
+    g = torch.Generator().manual_seed(seed)
+    raster = (torch.rand(30, 6, 9, generator=g) < 0.2).double()
+    gain = 0.5 if isinstance(neuron, LIF) else 3.0
+    return raster, gain * torch.rand(9, 20, generator=g).double(), 0.3 * torch.randn(20, 20, generator=g).double()
+
+
+def value_of(spikes: Spikes, weights: Tensor, gradient: Gradient, start: int) -> Tensor:
+    """A loss that is a sum over cells, so that it may be cut."""
+    if isinstance(gradient, EventProp):
+        samples = torch.repeat_interleave(torch.arange(len(spikes)), spikes.offsets.diff())
+        return (spikes.times * weights[spikes.steps.long() + start, samples, spikes.units.long()]).sum() * 1e3
+    return (spikes.to_dense() * weights[start : start + spikes.n_steps]).sum()
+
+
+@pytest.mark.parametrize("backend", ["reference", "numba"])
+@pytest.mark.parametrize(("neuron", "gradient"), WAYS, ids=IDS)
+@pytest.mark.parametrize("cut", [1, 13, 29])
+def test_chunked_equals_whole(neuron: Neuron, gradient: Gradient, cut: int, backend: str) -> None:
+    raster, w_in, w_rec = layer(neuron)
+    numbers = dynamics(neuron, DT, None, torch.float64)
+    weights = torch.randn(30, 6, 20, generator=torch.Generator().manual_seed(1)).double()
+    found = []
+    for bounds in ([0, 30], [0, cut, 30]):
+        leaves = [w_in.clone().requires_grad_(), w_rec.clone().requires_grad_()]
+        state, total, rasters = None, torch.zeros((), dtype=torch.float64), []
+        for start, stop in zip(bounds, bounds[1:], strict=False):
+            given = Spikes.from_dense(raster[start:stop], dt=DT)
+            out, state = clocked(given, *leaves, numbers, gradient, state=state, backend=backend)
+            total = total + value_of(out, weights, gradient, start)
+            if isinstance(gradient, EventProp):  # the chunk's clock starts anew: only the time's derivative is compared
+                out = out._with(amplitudes=out.amplitudes.detach())
+            rasters.append(out.to_dense().detach())
+        total = total + sum(final.square().sum() for final in state.values())
+        found.append((torch.cat(rasters), *torch.autograd.grad(total, leaves), *state.values()))
+    assert found[0][0].sum() > 50
+    assert found[0][1].norm() > 0
+    for whole, chunked in zip(*found, strict=True):
+        torch.testing.assert_close(chunked, whole, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("backend", ["reference", "numba"])
+def test_chunked_readout_equals_whole(backend: str) -> None:
+    raster, w_in, _ = layer(CUBA)
+    numbers = dynamics(LI(20e-3, 5e-3), DT, None, torch.float64)
+    found = []
+    for bounds in ([0, 30], [0, 11, 30]):
+        w, state, traces = w_in.clone().requires_grad_(), None, []
+        for start, stop in zip(bounds, bounds[1:], strict=False):
+            trace, state = readout(Spikes.from_dense(raster[start:stop], dt=DT), w, numbers, state=state, backend=backend)
+            traces.append(trace)
+        trace = torch.cat(traces)
+        found.append((trace.detach(), *torch.autograd.grad(trace.amax(0).square().sum(), w)))
+    assert found[0][1].norm() > 0
+    for whole, chunked in zip(*found, strict=True):
+        torch.testing.assert_close(chunked, whole, rtol=1e-11, atol=1e-11)
+
+
+def gradient_of(seed: int = 0) -> tuple[Tensor, Tensor]:
+    """One float32 training step's gradients."""
+    raster, w_in, w_rec = (value.float() for value in layer(CUBA, seed))
+    w_in, w_rec = w_in.requires_grad_(), w_rec.requires_grad_()
+    out, _ = clocked(Spikes.from_dense(raster, dt=DT), w_in, w_rec, dynamics(CUBA, DT, None, torch.float32), EventProp())
+    assert out.n_events > 50
+    return torch.autograd.grad((out.times**2).sum(), (w_in, w_rec))
+
+
+@pytest.fixture
+def _two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_two_threads")
+def test_same_thread_count_gives_the_same_bits() -> None:
+    first = gradient_of()
+    for _ in range(5):
+        assert all(torch.equal(a, b) for a, b in zip(first, gradient_of(), strict=True))
+
+
+@pytest.mark.usefixtures("_two_threads")
+def test_thread_counts_agree_to_rounding() -> None:
+    two = gradient_of()
+    torch.set_num_threads(1)
+    for a, b in zip(two, gradient_of(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.usefixtures("_two_threads")
+def test_two_training_threads_do_not_disturb_each_other() -> None:
+    truth = [gradient_of(seed) for seed in range(2)]
+    wrong: list[int] = []
+
+    def train(seed: int) -> None:
+        for _ in range(20):
+            if not all(torch.equal(a, b) for a, b in zip(truth[seed], gradient_of(seed), strict=True)):
+                wrong.append(seed)
+
+    workers = [threading.Thread(target=train, args=(seed,)) for seed in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=60)
+    assert not any(worker.is_alive() for worker in workers)
+    assert not wrong
+
+
+class Forward(torch.utils.data.Dataset):
+    """A data set whose samples are computed by a kernel, in whichever process asks."""
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, index: int) -> tuple[int, list[str], Tensor]:
+        torch.set_num_threads(2)
+        gradient = gradient_of(index)[0]
+        return os.getpid(), [thread.name for thread in threading.enumerate()], gradient
+
+
+@pytest.mark.usefixtures("_two_threads")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_forked_loader_workers_survive_and_agree() -> None:
+    truth = [gradient_of(index)[0] for index in range(6)]  # the parent's pool is running when it forks
+    loader = DataLoader(Forward(), batch_size=None, num_workers=2, multiprocessing_context="fork", timeout=60)
+    for index, (process, names, found) in enumerate(loader):
+        assert process != os.getpid()
+        assert not [name for name in names if name.startswith("ranvier")]
+        assert torch.equal(found, truth[index])
+
+
+def test_an_error_in_another_thread_is_raised() -> None:
+    def task(index: int) -> None:
+        if index == 1:
+            raise RuntimeError("chunk 1")
+
+    with pytest.raises(RuntimeError, match="chunk 1"):
+        threads.run(task, 2)
+
+
+def test_chunks_cover_every_sample_once() -> None:
+    for n_samples in (0, 1, 2, 7, 32):
+        ranges = threads.chunks(n_samples)
+        covered = [sample for first, last in ranges for sample in range(first, last)]
+        assert covered == list(range(n_samples))
