@@ -113,8 +113,8 @@ RULES = [
     (
         lambda: rv.Spiking(3, 2, rv.LIF()),
         ValueError,
-        "`gradient` of a layer of LIF must be a Surrogate: its input moves the membrane at once, so its spike "
-        "times equal its input times and their derivative by the weights is zero. Got EventProp.",
+        "`gradient` of a layer of LIF must be a Surrogate: its input moves the membrane at once, so its "
+        "spike times equal its input times and their derivative by the weights is zero. Got EventProp.",
     ),
     (
         lambda: rv.Spiking(3, 2, rv.CubaLIF(reset="none")),

@@ -159,7 +159,16 @@ def test_forked_loader_workers_survive_and_agree() -> None:
         assert torch.equal(found, truth[index])
 
 
-def test_an_error_in_another_thread_is_raised() -> None:
+@pytest.mark.parametrize("way", ["team", "pool"])
+def test_both_ways_run_every_task_once_and_raise(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if way == "pool":
+        monkeypatch.setattr(threads, "_team", lambda: None)
+    elif threads._team() is None:
+        pytest.skip("torch's OpenMP library is not GNU's")
+    done: list[int] = []
+    threads.run(done.append, 7)
+    assert sorted(done) == list(range(7))
+
     def task(index: int) -> None:
         if index == 1:
             raise RuntimeError("chunk 1")

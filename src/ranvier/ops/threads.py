@@ -1,19 +1,27 @@
-"""Sharing work between threads: compiled kernels release the interpreter lock, so ordinary Python threads are enough.
+"""Sharing work between threads: compiled kernels release the interpreter lock, so ordinary calls are enough.
 
 Work is cut into as many chunks as torch has threads, whoever computes them: the same thread count gives the same
-result to the bit. A forked child runs its chunks one after another in its own thread (the pool's threads did not survive
-the fork), and several Python threads may train at once, since the pool is a queue.
+result to the bit. Chunks run in torch's own OpenMP team where its library can be found: after each parallel operation that team's
+threads spin for milliseconds, and threads of ours would have to share the cores with them (measured: a training step
+took three times as long; docs/decisions.md). Elsewhere an ordinary thread pool runs them.
+
+A forked child runs its chunks one after another in its own thread, since neither team nor pool survives a fork. Several
+Python threads may train at once: each has a team of its own, or they share the pool's queue.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
+from pathlib import Path
 
 import torch
 
+Task = Callable[[int], None]
 _home_process = os.getpid()
 
 
@@ -24,17 +32,61 @@ def chunks(n_samples: int) -> list[tuple[int, int]]:
     return list(zip(bounds[:-1], bounds[1:], strict=True))
 
 
-@lru_cache(maxsize=1)
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=max(1, (os.cpu_count() or 2) - 1), thread_name_prefix="ranvier")
-
-
-def run(task: Callable[[int], None], n_tasks: int) -> None:
+def run(task: Task, n_tasks: int) -> None:
     """Call `task(i)` for every i below `n_tasks`; the first exception is raised after all have ended."""
     if n_tasks == 1 or os.getpid() != _home_process:
         for index in range(n_tasks):
             task(index)
         return
+    team = _team()
+    if team is None:
+        _run_in_pool(task, n_tasks)
+    else:
+        _run_in_team(team, task, n_tasks)
+
+
+_Body = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+
+@lru_cache(maxsize=1)
+def _team() -> ctypes.CDLL | None:
+    """The GNU OpenMP library that torch has loaded, or None (other systems, other OpenMP libraries)."""
+    maps = Path("/proc/self/maps")
+    if not maps.exists():
+        return None
+    loaded = sorted(set(re.findall(r"/\S*libgomp\S*", maps.read_text())))
+    if len(loaded) != 1:
+        return None
+    try:
+        library = ctypes.CDLL(loaded[0])
+        library.GOMP_parallel.argtypes = [_Body, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+        library.GOMP_parallel.restype = None
+    except (OSError, AttributeError):
+        return None
+    return library
+
+
+def _run_in_team(team: ctypes.CDLL, task: Task, n_tasks: int) -> None:
+    errors: list[BaseException] = []
+
+    def body(_: int | None) -> None:
+        try:
+            for index in range(team.omp_get_thread_num(), n_tasks, team.omp_get_num_threads()):
+                task(index)
+        except BaseException as error:  # noqa: BLE001 (raised below, in the caller's thread)
+            errors.append(error)
+
+    team.GOMP_parallel(_Body(body), None, n_tasks, 0)
+    if errors:
+        raise errors[0]
+
+
+@lru_cache(maxsize=1)
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=max(1, (os.cpu_count() or 2) - 1), thread_name_prefix="ranvier")
+
+
+def _run_in_pool(task: Task, n_tasks: int) -> None:
     others = [_pool().submit(task, index) for index in range(1, n_tasks)]
     try:
         task(0)

@@ -7,13 +7,13 @@ from typing import Any
 
 from ranvier.studies.config import DATASETS, GRADIENTS, RunConfig
 
-# Wunderlich & Pehle, Sci. Rep. 11:12829 (2021), with a third of their epochs
+# Wunderlich & Pehle, Sci. Rep. 11:12829 (2021), with a quarter of their epochs
 _YINYANG_EVENTPROP = RunConfig(
     dataset="yinyang",
     gradient="eventprop",
     surrogate=None,
     surrogate_scale=None,
-    epochs=20,
+    epochs=25,
     batch_size=32,
     hidden=200,
     dt=1e-4,
