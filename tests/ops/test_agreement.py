@@ -25,7 +25,7 @@ def assert_within_rule(given: Case, found: Outcome, truth: Outcome, forced: Spik
     apart = differences(found, truth)
     rounding = dict.fromkeys(apart, FLOOR[torch.float32] / 2)
     wrong: dict[str, tuple[float, float]] = {}
-    for draw in range(6):
+    for draw in range(10):
         single = differences(run(given, "reference", torch.float32, forced, jitter=draw), truth)
         rounding = {name: max(rounding[name], single[name]) for name in apart}
         wrong = {name: (apart[name], rounding[name]) for name in apart if not apart[name] <= 2 * rounding[name]}

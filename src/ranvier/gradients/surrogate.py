@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from math import inf
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from jaxtyping import Float
@@ -26,9 +26,15 @@ class Shape(ABC):
 
     Args:
         scale: steepness, > 0; the larger, the narrower.
+
+    Attributes:
+        expression: h(x) once more, as Python source in `x`, `scale` and `one`, for kernels that evaluate it at every
+            cell as they go; None where torch is to evaluate it beforehand.
     """
 
     scale: float = 10.0
+
+    expression: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scale", number(f"`scale` of {type(self).__name__}", self.scale, "> 0"))
@@ -46,6 +52,8 @@ class Shape(ABC):
 @dataclass(frozen=True)
 class SuperSpike(Shape):
     """Fast sigmoid, h = 1 / (scale |x| + 1)^2, peak 1. Its heavy tail is what wakes silent neurons."""
+
+    expression: ClassVar = "one / ((scale * abs(x) + one) * (scale * abs(x) + one))"
 
     def __call__(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """See `Shape`."""

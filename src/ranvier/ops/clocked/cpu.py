@@ -55,6 +55,7 @@ class Plan:
         through_reset, through_recurrence: see `Surrogate`.
         forced: whether spikes are given.
         dtype: "float32" or "float64".
+        expression: the surrogate's derivative where kernels evaluate it themselves, else None.
     """
 
     structure: Structure
@@ -65,6 +66,7 @@ class Plan:
     through_recurrence: bool
     forced: bool
     dtype: str
+    expression: str | None = None
 
     @property
     def pending(self) -> bool:
@@ -279,6 +281,7 @@ def backward(
     support_h: Array,
     dense_values: Array,
     dense_h: Array,
+    scale: float,
     incoming: Cotangents,
     wanted: Wanted,
 ) -> Gradients:
@@ -289,7 +292,8 @@ def backward(
         far: silent input cells whose amplitude gradient is wanted (compact), or None.
         far_is_dense: whether `mu` is wanted, from which the gradient of every input cell follows.
         spikes, values: as emitted, values being bounded slopes (EventProp) or V (surrogate).
-        h, support_h, dense_h: the surrogate's derivative at spikes, support cells, all cells.
+        h, support_h, dense_h: the surrogate's derivative at spikes, support cells, all cells (empty where the kernel
+            evaluates the plan's expression with `scale`).
         support, support_values, dense_values: as emitted.
         incoming: gradients from above.
         wanted: gradients asked for.
@@ -303,6 +307,7 @@ def backward(
             method=plan.method,
             through_reset=plan.through_reset,
             through_recurrence=plan.through_recurrence,
+            expression=plan.expression if plan.support == "dense" else None,
             far="dense" if far_is_dense else "compact" if far is not None else "none",
             wants_weights=wanted.weights,
             wants_time=wanted.times,
@@ -338,7 +343,7 @@ def backward(
             initial, incoming.final, incoming.trace,
             *spikes, values, h, incoming.times, incoming.amplitudes, incoming.marks,
             *support, support_values, support_h, incoming.support,
-            dense_values, dense_h, incoming.dense,
+            dense_values, dense_h, real.type(scale), incoming.dense,
             *far_cells,
             g_w_in[index], g_w_rec[index], g_propagator[index], g_drift[index], g_threshold[index],
             g_times, g_amplitudes, g_far, mu, g_initial,

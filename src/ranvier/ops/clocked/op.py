@@ -210,6 +210,7 @@ def _numba(
         through_recurrence=not surrogate or gradient.through_recurrence,
         forced=forced is not None,
         dtype=str(w_in.dtype).removeprefix("torch."),
+        expression=gradient.shape.expression if surrogate else None,
     )
     call = _Call(
         plan=plan,
@@ -379,6 +380,7 @@ class _Clocked(torch.autograd.Function):
             support_h,
             emitted.trace,
             dense_h,
+            call.gradient.shape.scale if isinstance(call.gradient, Surrogate) else 1.0,
             cpu.Cotangents(
                 times=g_times,
                 amplitudes=g_amplitudes,
@@ -414,6 +416,8 @@ def _surrogate_derivatives(call: _Call, values: Tensor) -> tuple[cpu.Array, cpu.
         own = threshold[torch.from_numpy(units).long()] if units is not None and threshold.ndim else threshold
         return gradient.shape((membrane - own) / own).numpy()
 
+    if call.plan.support == "dense" and call.plan.expression is not None:
+        return empty, empty, none
     if call.plan.support == "dense":
         return empty, empty, h(torch.from_numpy(emitted.trace), None)
     support = torch.from_numpy(emitted.support_values)

@@ -133,6 +133,7 @@ class _Readout(torch.autograd.Function):
             none,
             nothing,
             nothing,
+            1.0,
             cpu.Cotangents(none, none, none, none, nothing, inputs.array(g_trace), inputs.array(g_final)),
             cpu.Wanted(
                 weights=needs["w_in"],
