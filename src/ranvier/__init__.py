@@ -21,7 +21,7 @@ _ROOMS = {
         "UpperActivity",
     ),
     "data": ("LabelledSpikes", "load_fashion_mnist", "load_mnist", "load_yinyang"),
-    "training": ("fit",),
+    "training": ("FitConfig", "fit"),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     )
     from ranvier.neurons import LI, LIF, CubaLIF, Neuron
     from ranvier.spikes import Spikes, Support, collate
-    from ranvier.training import fit
+    from ranvier.training import FitConfig, fit
 
 __all__ = [
     "LI",
@@ -47,6 +47,7 @@ __all__ = [
     "Esser",
     "EventProp",
     "FirstSpikeCrossEntropy",
+    "FitConfig",
     "LabelledSpikes",
     "LowerActivity",
     "MaxOverTimeCrossEntropy",
