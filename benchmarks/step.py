@@ -2,9 +2,9 @@
 
     python -m benchmarks.step [--rounds 12] [--json FILE]
 
-All ways train the same batch from the same weights in one process. Rounds alternate between them; in a round each way takes one
-step that is not counted (it finds the other's data in the caches) and then a few that are. A way is first checked
-against the loop: equal loss, equal spikes. Memory is measured in a process of its own per way.
+All ways train the same batch from the same weights in one process. Rounds alternate between them; in a round each way
+takes one step that is not counted (it finds the other's data in the caches) and then a few that are. A way is first
+checked against the loop: equal outputs, equal spikes. Memory is measured in a process of its own per way.
 """
 
 from __future__ import annotations
@@ -126,7 +126,10 @@ def main() -> None:
         rows[name] = {"min_ms": min(values) * 1e3, "median_ms": statistics.median(values) * 1e3, **used}
     for name, row in rows.items():
         loop = rows["loop, esser" if name == "esser" else "loop, superspike"]
-        row["ratio_min"], row["ratio_median"] = loop["min_ms"] / row["min_ms"], loop["median_ms"] / row["median_ms"]
+        row["ratio_min"], row["ratio_median"] = (
+            loop["min_ms"] / row["min_ms"],
+            loop["median_ms"] / row["median_ms"],
+        )
     print(
         f"{given.work}, hidden density {density:.4f}; torch {torch.__version__}, {torch.get_num_threads()} threads, "
         f"{platform.machine()}, Python {platform.python_version()}"

@@ -1,8 +1,8 @@
 """The recurrent workload W1 and its plain PyTorch loop.
 
-700 inputs at 1 % per (step, channel) -> 256 recurrent CubaLIF -> 20 leaky integrators; batch 32, 100 steps of 10 ms, tau_mem 20 ms,
-tau_syn 10 ms, threshold 1; cross-entropy of the readout's maximum over time; Adam. One full training step is: zero the
-gradients, forward, loss, backward, optimiser, read the loss.
+700 inputs at 1 % per (step, channel) -> 256 recurrent CubaLIF -> 20 leaky integrators; batch 32, 100 steps of 10 ms,
+tau_mem 20 ms, tau_syn 10 ms, threshold 1; cross-entropy of the readout's maximum over time; Adam. One full training
+step is: zero the gradients, forward, loss, backward, optimiser, read the loss.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 import ranvier as rv
-from ranvier.layers import init
 
 LEARNING_RATE = 1e-5  # so small that the network keeps firing as aimed while one batch is trained over and over
 
@@ -71,7 +70,11 @@ def ranvier_step(given: Problem, gradient: rv.EventProp | rv.Surrogate) -> tuple
     work = given.work
     network = rv.Network(
         hidden=rv.Spiking(
-            work.n_in, work.n_hidden, rv.CubaLIF(work.tau_mem, work.tau_syn), recurrent=True, gradient=gradient
+            work.n_in,
+            work.n_hidden,
+            rv.CubaLIF(work.tau_mem, work.tau_syn),
+            recurrent=True,
+            gradient=gradient,
         ),
         output=rv.Readout(work.n_hidden, work.n_out, rv.LI(work.tau_mem, work.tau_syn)),
     )
@@ -98,13 +101,13 @@ class _Spike(torch.autograd.Function):
     """A threshold with the surrogate derivative of the compared method."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, shape: Callable[[Tensor], Tensor]) -> Tensor:  # noqa: ANN001
+    def forward(ctx, x: Tensor, shape: Callable[[Tensor], Tensor]) -> Tensor:
         ctx.save_for_backward(x)
         ctx.shape = shape
         return (x >= 0).to(x.dtype)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:  # noqa: ANN001
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
         (x,) = ctx.saved_tensors
         return grad * ctx.shape(x), None
 

@@ -33,8 +33,6 @@ def test_ops_know_no_neuron_by_name():
     models = {"CubaLIF", "LIF", "LI"}
     for path in (path for path in FILES if path.relative_to(PACKAGE).parts[0] == "ops"):
         nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
-        assert not models & {getattr(node, key, None) for node in nodes for key in ("id", "attr", "name")}, (
-            path
-        )
+        assert not models & {getattr(node, key, None) for node in nodes for key in ("id", "attr", "name")}, path
     for path in (PACKAGE / "ops").rglob("*.jinja"):
         assert not any(model in path.read_text("utf-8") for model in models), path

@@ -33,9 +33,7 @@ def test_every_public_name_is_there(name):
     assert name in dir(ranvier)
 
 
-@pytest.mark.parametrize(
-    "room", ["spikes", "neurons", "gradients", "ops", "layers", "losses", "data", "training"]
-)
+@pytest.mark.parametrize("room", ["spikes", "neurons", "gradients", "ops", "layers", "losses", "data", "training"])
 def test_every_name_a_room_offers_is_there(room):
     module = importlib.import_module(f"ranvier.{room}")
     for name in getattr(module, "__all__", ()):

@@ -13,7 +13,7 @@ def test_the_example_runs_as_printed_and_learns() -> None:
     assert len(example.strip().splitlines()) <= 16
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        exec(compile(example, "README.md", "exec"), {})  # noqa: S102
+        exec(compile(example, "README.md", "exec"), {})
     accuracy, activity = (float(number) for number in re.findall(r"tensor\(([\d.]+)\)", printed.getvalue()))
     assert accuracy > 0.85
     assert activity > 0.05

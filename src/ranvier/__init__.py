@@ -27,7 +27,7 @@ _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 
 if TYPE_CHECKING:
     from ranvier.data import LabelledSpikes, load_fashion_mnist, load_mnist, load_yinyang
-    from ranvier.gradients import Esser, EventProp, SigmoidDerivative, Surrogate, SuperSpike
+    from ranvier.gradients import Esser, EventProp, SigmoidDerivative, SuperSpike, Surrogate
     from ranvier.layers import Network, Readout, Spiking, init
     from ranvier.losses import (
         FirstSpikeCrossEntropy,

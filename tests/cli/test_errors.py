@@ -81,9 +81,7 @@ def check(outcome: Outcome, code: int, words: str) -> None:
 
 
 @pytest.mark.parametrize(("arguments", "words"), BAD_USAGE.values(), ids=BAD_USAGE.keys())
-def test_bad_usage_is_2_whatever_the_disk_holds(
-    ranvier: Command, arguments: tuple[str, ...], words: str
-) -> None:
+def test_bad_usage_is_2_whatever_the_disk_holds(ranvier: Command, arguments: tuple[str, ...], words: str) -> None:
     outcome = ranvier(*arguments)
     check(outcome, 2, words)
     assert len(outcome.err.splitlines()) == 1
@@ -137,9 +135,7 @@ def test_a_missing_run_is_1(ranvier: Command, command: tuple[str, ...], folder: 
     ],
     ids=str,
 )
-def test_a_damaged_configuration_is_1(
-    ranvier: Command, command: tuple[str, ...], change: dict | None
-) -> None:
+def test_a_damaged_configuration_is_1(ranvier: Command, command: tuple[str, ...], change: dict | None) -> None:
     ranvier(*YINYANG, "--epochs", 1, "--out", "run")
     path = Path("run/config.json")
     text = path.read_text()

@@ -41,9 +41,7 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     ],
     ids=["eventprop", "superspike", "esser", "sigmoid"],
 )
-def test_one_json_object_and_nothing_else(
-    ranvier: Command, options: tuple[str, ...], spiking: set[str]
-) -> None:
+def test_one_json_object_and_nothing_else(ranvier: Command, options: tuple[str, ...], spiking: set[str]) -> None:
     outcome = ranvier("train", "yinyang", *options, "--json")
     assert outcome.code == 0, outcome.err
     assert len(outcome.out.splitlines()) == 1
@@ -96,9 +94,7 @@ def test_options_reach_the_run(ranvier: Command) -> None:
 
 
 def test_the_seed_draws_the_weights(ranvier: Command) -> None:
-    first, second, again = (
-        ranvier("train", "yinyang", "--seed", seed, "--json").result["loss"] for seed in (0, 1, 0)
-    )
+    first, second, again = (ranvier("train", "yinyang", "--seed", seed, "--json").result["loss"] for seed in (0, 1, 0))
     assert first == again != second
 
 

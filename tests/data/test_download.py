@@ -98,9 +98,7 @@ def test_a_damaged_file_in_the_cache_is_fetched_again(url, server, cache):
 @pytest.mark.usefixtures("published")
 def test_a_corrupt_file_is_refused_and_not_kept(url, remote, cache):
     (remote / NAMES["train_labels"]).write_bytes(b"something else")
-    with pytest.raises(
-        DataError, match=r"train-labels.*must have the published MD5 .*\(--data-dir\). Got a file that"
-    ):
+    with pytest.raises(DataError, match=r"train-labels.*must have the published MD5 .*\(--data-dir\). Got a file that"):
         load_mnist(base_url=url, n_validation=2)
     assert [path.name for path in (cache / "mnist").iterdir()] == [NAMES["train_images"]]
 
@@ -141,9 +139,7 @@ def test_an_unwritable_folder_is_named(url, checksums, tmp_path):
 
 
 def test_the_address_must_be_one(tmp_path, checksums):
-    with pytest.raises(
-        ValueError, match=r"`base_url` must start with http:// or https://. Got 'ftp://host'."
-    ):
+    with pytest.raises(ValueError, match=r"`base_url` must start with http:// or https://. Got 'ftp://host'."):
         download(checksums, "ftp://host", tmp_path)
 
 

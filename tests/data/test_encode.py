@@ -10,9 +10,7 @@ def test_values_become_times():
     values = torch.tensor([[0.5, 0.0, 1.0], [0.25, 0.25, 0.75]])
     spikes = linear_latency(values, 2e-3, 10e-3, duration=20e-3)
     assert spikes.units.tolist() == [1, 0, 2, 0, 1, 2]
-    torch.testing.assert_close(
-        spikes.times, torch.tensor([2e-3, 6e-3, 10e-3, 4e-3, 4e-3, 8e-3]), rtol=1e-7, atol=0
-    )
+    torch.testing.assert_close(spikes.times, torch.tensor([2e-3, 6e-3, 10e-3, 4e-3, 4e-3, 8e-3]), rtol=1e-7, atol=0)
     assert spikes.offsets.tolist() == [0, 3, 6]
     assert spikes.amplitudes.tolist() == [1.0] * 6
     assert (spikes.unit_shape, spikes.duration, spikes.dt) == ((3,), 20e-3, None)

@@ -36,19 +36,13 @@ def test_reads_files_longer_than_one_piece(tmp_path):
         pytest.param(b"\x89PNG" + WHOLE, 3, "must begin with 00000803 .* Got 89504e47.", id="another format"),
         pytest.param(WHOLE, 1, "must begin with 00000801 .* Got 00000803.", id="images for labels"),
         pytest.param(b"\0\0\x0d" + WHOLE[3:], 3, "must begin with 00000803 .* Got 00000d03.", id="floats"),
-        pytest.param(
-            gzip.compress(WHOLE), 3, "must begin with 00000803 .* Got 1f8b", id="gzip without its name"
-        ),
+        pytest.param(gzip.compress(WHOLE), 3, "must begin with 00000803 .* Got 1f8b", id="gzip without its name"),
         pytest.param(WHOLE[:9], 3, "an IDX header of 16 bytes. Got 9.", id="half a header"),
-        pytest.param(
-            WHOLE[:-1], 3, r"must hold 24 values after its header of \(2, 3, 4\). Got 23.", id="too short"
-        ),
+        pytest.param(WHOLE[:-1], 3, r"must hold 24 values after its header of \(2, 3, 4\). Got 23.", id="too short"),
         pytest.param(
             WHOLE + b"\0", 3, r"must hold 24 values after its header of \(2, 3, 4\). Got more.", id="too long"
         ),
-        pytest.param(
-            idx_bytes(np.zeros((0, 2, 2))), 3, r"one entry along each axis. Got \(0, 2, 2\).", id="no image"
-        ),
+        pytest.param(idx_bytes(np.zeros((0, 2, 2))), 3, r"one entry along each axis. Got \(0, 2, 2\).", id="no image"),
         pytest.param(WHOLE[:4] + b"\xff" * 12 + WHOLE[16:], 3, "Got 24.", id="absurd header"),
     ],
 )
@@ -84,9 +78,7 @@ def test_damaged_gzip_is_named(tmp_path, content):
 
 
 def test_files_out_of_reach_are_named(tmp_path):
-    with pytest.raises(
-        DataError, match=r"absent.gz must be a readable file. Got: No such file or directory."
-    ):
+    with pytest.raises(DataError, match=r"absent.gz must be a readable file. Got: No such file or directory."):
         read_idx(tmp_path / "absent.gz", 3)
     with pytest.raises(DataError, match=r"must be a readable file. Got: Is a directory."):
         read_idx(tmp_path, 3)

@@ -98,9 +98,7 @@ def test_missing_files_are_named_and_never_fetched(write_mnist, monkeypatch):
             "t10k-labels-idx1-ubyte.gz must hold labels in 0 to 9. Got 10.",
             id="label range",
         ),
-        pytest.param(
-            {"train_images": np.zeros(12)}, "must begin with 00000803 .* Got 00000801.", id="wrong axes"
-        ),
+        pytest.param({"train_images": np.zeros(12)}, "must begin with 00000803 .* Got 00000801.", id="wrong axes"),
         pytest.param(
             {"test_images": np.zeros((5, 3, 4))},
             r"must hold images of \(4, 3\) pixels, as for training. Got \(3, 4\).",
@@ -117,22 +115,16 @@ def test_wrong_arguments_are_named(write_mnist):
     folder = write_mnist()
     with pytest.raises(ValueError, match=r"`n_validation` must be >= 0. Got -1."):
         load_mnist(folder, n_validation=-1)
-    with pytest.raises(
-        ValueError, match=r"`n_validation` must leave some of the 12 training images. Got 12."
-    ):
+    with pytest.raises(ValueError, match=r"`n_validation` must leave some of the 12 training images. Got 12."):
         load_mnist(folder, n_validation=12)
-    with pytest.raises(
-        ValueError, match=r"`base_url` must be None when `data_dir` is given.* Got 'http://x'."
-    ):
+    with pytest.raises(ValueError, match=r"`base_url` must be None when `data_dir` is given.* Got 'http://x'."):
         load_mnist(folder, base_url="http://x")
     with pytest.raises(ValueError, match=r"`t_max` of pixel_latency"):
         load_mnist(folder, t_max=1.0, n_validation=2)
 
 
 def test_importing_and_reading_own_files_needs_no_downloader(write_mnist):
-    code = (
-        f"import sys; from ranvier.data import load_mnist; load_mnist({str(write_mnist())!r}, n_validation=2)"
-    )
+    code = f"import sys; from ranvier.data import load_mnist; load_mnist({str(write_mnist())!r}, n_validation=2)"
     code += "; assert not {'pooch', 'requests'} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -158,9 +150,7 @@ def test_real_mnist():
     assert_published(splits)
     assert splits.validation.labels[:5].tolist() == [5, 0, 4, 1, 9]
     assert splits.test.labels[:5].tolist() == [7, 2, 1, 0, 4]
-    images = np.frombuffer(
-        gzip.decompress((REAL_MNIST / NAMES["train_images"]).read_bytes()), np.uint8, offset=16
-    )
+    images = np.frombuffer(gzip.decompress((REAL_MNIST / NAMES["train_images"]).read_bytes()), np.uint8, offset=16)
     pixels = images.reshape(60_000, 784)
     bright = (pixels > 1).sum(1)
     assert splits.train.inputs.offsets.diff().tolist() == bright[5000:].tolist()

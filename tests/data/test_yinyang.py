@@ -27,9 +27,7 @@ from ranvier.data import load_yinyang, yinyang_class, yinyang_points
             (0.68057273, 0.32097339, 0),
             id="validation",
         ),
-        pytest.param(
-            1000, 40, [350, 316, 334], 498.2569893485, 488.7802356778, (0.23409665, 0.40172498, 2), id="test"
-        ),
+        pytest.param(1000, 40, [350, 316, 334], 498.2569893485, 488.7802356778, (0.23409665, 0.40172498, 2), id="test"),
     ],
 )
 def test_points_are_the_published_ones(n_points, seed, counts, sum_x, sum_y, first):

@@ -94,10 +94,7 @@ def test_gradients_are_values(gradient):
     for other in (pickle.loads(pickle.dumps(gradient)), copy.deepcopy(gradient)):
         assert other == gradient
         assert hash(other) == hash(gradient)
-    names = {
-        name: getattr(rv, name)
-        for name in ("EventProp", "Surrogate", "SuperSpike", "SigmoidDerivative", "Esser")
-    }
+    names = {name: getattr(rv, name) for name in ("EventProp", "Surrogate", "SuperSpike", "SigmoidDerivative", "Esser")}
     assert eval(repr(gradient), names) == gradient
     with pytest.raises(FrozenInstanceError):
         setattr(gradient, next(iter(gradient.__dict__)), 1.0)
@@ -152,8 +149,26 @@ class Boxcar(Shape):
 
 def test_a_shape_of_your_own_trains_a_layer():
     spikes = rv.Spikes.from_dense(torch.ones(10, 1, 2), dt=1e-3)
-    layer = rv.Spiking(
-        2, 3, gradient=rv.Surrogate(Boxcar(1.0)), weights=rv.init.normal(8.0, 0.1), backend="reference"
-    )
+    layer = rv.Spiking(2, 3, gradient=rv.Surrogate(Boxcar(1.0)), weights=rv.init.normal(8.0, 0.1), backend="reference")
     layer(spikes).counts().sum().backward()
     assert layer.w_in.grad.abs().sum() > 0
+
+
+def test_the_kernels_expression_is_the_shape() -> None:
+    x = torch.linspace(-3, 3, 101, dtype=torch.float64)
+    shape = SuperSpike(7.0)
+    assert shape.expression is not None
+    found = eval(shape.expression, {"x": x, "scale": 7.0, "one": 1.0})
+    torch.testing.assert_close(found, shape(x.clone()))
+
+
+def test_an_overriding_subclass_does_not_inherit_the_expression() -> None:
+    class Flat(SuperSpike):
+        def __call__(self, x):
+            return torch.ones_like(x)
+
+    class Renamed(SuperSpike):
+        pass
+
+    assert Flat().expression is None
+    assert Renamed().expression == SuperSpike.expression

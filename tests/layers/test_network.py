@@ -57,18 +57,14 @@ def test_nothing_is_kept_between_calls():
 
 class TestWiring:
     def test_sizes_must_fit(self):
-        with pytest.raises(
-            ValueError, match=r"^`out` of Network must take the 4 units of `hidden`\. Got n_in 5\.$"
-        ):
+        with pytest.raises(ValueError, match=r"^`out` of Network must take the 4 units of `hidden`\. Got n_in 5\.$"):
             rv.Network(hidden=rv.Spiking(3, 4), out=rv.Readout(5, 2))
 
     def test_your_own_module_between_may_change_the_size(self):
         rv.Network(hidden=rv.Spiking(3, 4), pool=nn.Identity(), out=rv.Readout(2, 2))
 
     def test_no_layer_is_no_network(self):
-        with pytest.raises(
-            ValueError, match=r"^`layers` of Network must hold at least one layer\. Got none\.$"
-        ):
+        with pytest.raises(ValueError, match=r"^`layers` of Network must hold at least one layer\. Got none\.$"):
             rv.Network()
 
     def test_a_layer_must_be_a_module(self):
@@ -161,9 +157,7 @@ class TestSilence:
 
     def test_is_named_once_per_network(self):
         net = self.network()
-        with pytest.warns(
-            SilentLayerWarning, match=r"^Layer 'hidden' emitted no spike for a whole batch; "
-        ) as caught:
+        with pytest.warns(SilentLayerWarning, match=r"^Layer 'hidden' emitted no spike for a whole batch; ") as caught:
             net(inputs())
         assert len(caught) == 1
         with warnings.catch_warnings():
@@ -232,9 +226,7 @@ class TestMixedMethods:
 
     def test_a_loss_on_times_of_a_surrogate_output_raises(self):
         output = network(EXACT, SMOOTH)(inputs()).output
-        with pytest.raises(
-            ValueError, match="`output` of FirstSpikeCrossEntropy must have times that carry gradient"
-        ):
+        with pytest.raises(ValueError, match="`output` of FirstSpikeCrossEntropy must have times that carry gradient"):
             rv.FirstSpikeCrossEntropy()(output, torch.tensor([0, 1, 2]))
         with torch.no_grad():
             assert rv.FirstSpikeCrossEntropy()(output, torch.tensor([0, 1, 2])).isfinite()
@@ -314,9 +306,7 @@ class TestYourOwnModules:
     def test_networks_nest(self):
         net = rv.Network(inner=rv.Network(hidden=spiking()), pick=Pick(), output=spiking(4, 3))
         output = net(inputs()).output
-        assert torch.equal(
-            output.to_dense(), net.layers["output"](net.layers["inner"](inputs()).output).to_dense()
-        )
+        assert torch.equal(output.to_dense(), net.layers["output"](net.layers["inner"](inputs()).output).to_dense())
         assert list(net.spiking()) == ["inner.layers.hidden", "output"]
 
 

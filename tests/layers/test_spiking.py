@@ -62,9 +62,7 @@ class TestWeights:
         for n_in in (10, 1000):
             volley = rv.Spiking(n_in, 2000, generator=seeded(0)).w_in.sum(0)
             assert volley.std().item() == pytest.approx(10.0, rel=0.1)
-            assert rv.Readout(n_in, 2000, generator=seeded(0)).w_in.sum(0).std().item() == pytest.approx(
-                1.0, rel=0.1
-            )
+            assert rv.Readout(n_in, 2000, generator=seeded(0)).w_in.sum(0).std().item() == pytest.approx(1.0, rel=0.1)
 
     def test_fan_in_fixes_the_mean_of_the_sum(self):
         drawn = rv.init.fan_in(3.0, 0.5)((100, 2000), seeded(0))
@@ -280,9 +278,7 @@ def backward(spikes, finals, readout=None):
             loss = loss + ((keys.sin() + 1.5) * part.times * 1e3).sum()
         else:
             times = torch.arange(offset, offset + part.n_steps, dtype=torch.float64)[:, None, None]
-            loss = (
-                loss + (part.to_dense() * (times + 0.3 * torch.arange(4.0, dtype=torch.float64)).sin()).sum()
-            )
+            loss = loss + (part.to_dense() * (times + 0.3 * torch.arange(4.0, dtype=torch.float64)).sin()).sum()
         assert len(cells) > 0
     loss.backward()
 
@@ -293,9 +289,7 @@ CHUNKED = [(rv.CubaLIF(tau_mem=10e-3, tau_syn=5e-3), way) for way in GRADIENTS] 
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize(
-    ("neuron", "way"), CHUNKED, ids=lambda value: value if isinstance(value, str) else value.name
-)
+@pytest.mark.parametrize(("neuron", "way"), CHUNKED, ids=lambda value: value if isinstance(value, str) else value.name)
 def test_a_cut_sequence_is_the_whole(neuron, way, backend):
     whole = spiking(gradient=GRADIENTS[way], neuron=neuron, backend=backend)
     parts = copy.deepcopy(whole)

@@ -111,6 +111,7 @@ def test_a_silent_label_counts_as_wrong():
     loss = FirstSpikeCrossEntropy()
     assert loss.predict(spikes([INF, 10e-3, 11e-3])).tolist() == [1]
     assert loss.predict(spikes([INF, INF, INF])).tolist() == [-1]
+    assert loss.predict(spikes([INF])).tolist() == [-1]
     assert loss.ties(spikes([INF, INF, INF])) == 0
 
 

@@ -93,7 +93,4 @@ def test_an_empty_batch_costs_nothing(loss):
 def test_what_is_no_trace_is_refused(loss, output, got):
     with unchecked(), pytest.raises(TypeError) as caught:
         loss()(output, torch.tensor([0, 1]))
-    assert (
-        str(caught.value)
-        == f"`output` of a trace loss must be traces [time, batch, unit] of a Readout. Got {got}."
-    )
+    assert str(caught.value) == f"`output` of a trace loss must be traces [time, batch, unit] of a Readout. Got {got}."

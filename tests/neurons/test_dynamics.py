@@ -104,13 +104,7 @@ def test_units_may_differ():
 def test_one_parameter_per_unit_spreads_all_numbers(name):
     found = dynamics(rv.CubaLIF(**{name: (0.1, 0.2, 0.3)}), 1e-3, None, F64)
     assert found.propagator.shape == (3, 2, 2)
-    assert (
-        found.drift.shape
-        == found.arrival_row.shape
-        == found.reset_row.shape
-        == found.slope_row.shape
-        == (3, 2)
-    )
+    assert found.drift.shape == found.arrival_row.shape == found.reset_row.shape == found.slope_row.shape == (3, 2)
     assert found.threshold.shape == found.leak.shape == found.slope_offset.shape == (3,)
 
 

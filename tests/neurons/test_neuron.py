@@ -78,8 +78,7 @@ RULES = [
     (
         {"bias": torch.zeros(2, requires_grad=True)},
         TypeError,
-        "`bias` of CubaLIF must be plain numbers; name it in `learn` to train it. "
-        "Got a tensor that requires gradient.",
+        "`bias` of CubaLIF must be plain numbers; name it in `learn` to train it. Got a tensor that requires gradient.",
     ),
     (
         {"tau_mem": (0.1, 0.2), "bias": (0.1, 0.2, 0.3)},

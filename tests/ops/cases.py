@@ -1,9 +1,9 @@
 """Random networks for agreement tests: one table of kinds, one of sizes, one rule.
 
-Kernel and reference run the same events; every gradient is taken from random cotangents on everything the op returns. The
-kernel may differ from the float64 reference by twice what the float32 reference does (L2 norm per tensor, floor 1e-6); in
-float64 by 1e-11. The reference's error is one random draw; where that decides (sums that cancel down to one number), it is
-drawn again with other roundings of the weights, and the largest counts.
+Kernel and reference run the same events; every gradient is taken from random cotangents on everything the op returns.
+The kernel may differ from the float64 reference by twice what the float32 reference does (L2 norm per tensor, floor
+1e-6); in float64 by 1e-11. The reference's error is one random draw; where that decides (sums that cancel down to one
+number), it is drawn again with other roundings of the weights, and the largest counts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ranvier.gradients import Esser, EventProp, Gradient, SigmoidDerivative, Surrogate, SuperSpike
+from ranvier.gradients import Esser, EventProp, Gradient, SigmoidDerivative, SuperSpike, Surrogate
 from ranvier.neurons import LIF, CubaLIF, Neuron, Parameter, dynamics, matrix, vector
 from ranvier.ops.clocked import clocked, reference
 from ranvier.spikes import Spikes, Support, ragged
@@ -45,7 +45,9 @@ class Case:
         if isinstance(self.gradient, Surrogate):
             way = type(self.gradient.shape).__name__
         sizes = f"{self.n_steps}x{self.n_samples}x{self.n_in}x{self.n_units}"
-        return f"{type(self.neuron).__name__}-{way}-{'rec' if self.recurrent else 'ff'}-{sizes}-{self.support}-{self.seed}"
+        return (
+            f"{type(self.neuron).__name__}-{way}-{'rec' if self.recurrent else 'ff'}-{sizes}-{self.support}-{self.seed}"
+        )
 
 
 def normal(generator: torch.Generator, *shape: int) -> Tensor:
@@ -59,7 +61,9 @@ def tensors(case: Case) -> dict[str, Tensor]:
     shape = (case.n_steps, case.n_samples, case.n_in)
     raster = (torch.rand(shape, generator=g) < case.density) * (0.5 + torch.rand(shape, generator=g)).double()
     if case.n_samples > 1:  # ragged: every third sample ends early, the first is empty
-        ends = torch.tensor([case.n_steps * (b if b % 3 == 0 else case.n_samples) // case.n_samples for b in range(case.n_samples)])
+        ends = torch.tensor(
+            [case.n_steps * (b if b % 3 == 0 else case.n_samples) // case.n_samples for b in range(case.n_samples)]
+        )
         raster = raster * (torch.arange(case.n_steps)[:, None] < ends)[..., None]
     # so that some units fire often and others never
     gain = (1.0 if isinstance(case.neuron, LIF) else 8.0) / max(case.density * case.n_in * 8, 1.0)
@@ -99,7 +103,8 @@ def run(case: Case, backend: str, dtype: torch.dtype, forced: Spikes | None = No
     if case.recurrent:
         leaves["w_rec"] = given["w_rec"].to(dtype).requires_grad_()
     learned = {
-        name: torch.tensor(getattr(case.neuron, name), dtype=torch.float64).requires_grad_() for name in case.neuron.learn
+        name: torch.tensor(getattr(case.neuron, name), dtype=torch.float64).requires_grad_()
+        for name in case.neuron.learn
     }
     state = {name: given[f"initial {name}"].to(dtype).requires_grad_() for name in case.neuron.states}
     support = _support(case, given, source, dtype, leaves)
@@ -177,7 +182,15 @@ def closeness(case: Case) -> tuple[float, int]:
         zeros[index] = given[f"initial {name}"]
     w_rec = given["w_rec"] if case.recurrent else None
     emission = reference.run(
-        given["raster"], None, given["w_in"], w_rec, numbers, case.gradient, zeros, torch.zeros_like(zeros[0]), None
+        given["raster"],
+        None,
+        given["w_in"],
+        w_rec,
+        numbers,
+        case.gradient,
+        zeros,
+        torch.zeros_like(zeros[0]),
+        None,
     )
     distance = ((emission.membrane - numbers.threshold) / numbers.threshold).abs()
     if isinstance(case.gradient, Surrogate) and case.gradient.shape.width < 1e9:  # the support's edges are ties, too
@@ -266,7 +279,12 @@ KINDS: dict[str, tuple[Callable[[int], Neuron], Gradient, bool, str]] = {
         True,
         "none",
     ),
-    "sigmoid": (lambda n: CubaLIF(20e-3, 5e-3, learn=LEARNED), Surrogate(SigmoidDerivative(4.0)), True, "compact"),
+    "sigmoid": (
+        lambda n: CubaLIF(20e-3, 5e-3, learn=LEARNED),
+        Surrogate(SigmoidDerivative(4.0)),
+        True,
+        "compact",
+    ),
     "esser": (lambda n: CubaLIF(20e-3, 5e-3, learn=LEARNED), Surrogate(Esser(2.0)), True, "none"),
     "esser-fixed": (lambda n: CubaLIF(20e-3, 5e-3), Surrogate(Esser(10.0)), True, "none"),
     "esser-subtract-through-reset": (

@@ -10,7 +10,18 @@ from ranvier.neurons import CubaLIF
 from ranvier.ops.clocked import cpu
 from ranvier.spikes import Spikes, ragged
 from tests.ops import cases
-from tests.ops.cases import FLOOR, KINDS, SIZES, Case, Outcome, case, clear_case, differences, run, same_spikes
+from tests.ops.cases import (
+    FLOOR,
+    KINDS,
+    SIZES,
+    Case,
+    Outcome,
+    case,
+    clear_case,
+    differences,
+    run,
+    same_spikes,
+)
 
 MARGIN = 2e-6  # thresholds; about ten roundings of a float32 membrane
 KINDS_AND_SIZES = [(kind, size) for kind in KINDS for size in range(len(SIZES))]
@@ -37,6 +48,7 @@ def assert_within_rule(given: Case, found: Outcome, truth: Outcome, forced: Spik
 @pytest.fixture(autouse=True)
 def _poison(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fill the kernels' fresh arrays with NaN (floats) and nonsense (indices), so that an unwritten cell shows."""
+
     def poisoned(shape, dtype=float):
         array = np.empty(shape, dtype)
         array.fill(np.nan if array.dtype.kind == "f" else -(2**30))

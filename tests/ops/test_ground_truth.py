@@ -1,8 +1,8 @@
 """EventProp on a grid against the closed form: table E3 of one neuron, and the pitfalls of the discretised adjoint.
 
-One CubaLIF, tau_mem 20 ms, tau_syn 5 ms, threshold 1, one input of weight 10 at 2 ms. In continuous time it spikes at
-t = 4.82625175545831 ms and dt/dw = -0.427151569143 ms. On a grid the spike is late by up to dt and the adjoint is off by
-the overshoot: the deviations listed here, no more.
+One CubaLIF, tau_mem 20 ms, tau_syn 5 ms, threshold 1, one input of weight 10 at 2 ms. In continuous time it spikes
+at t = 4.82625175545831 ms and dt/dw = -0.427151569143 ms. On a grid the spike is late by up to dt and the adjoint is
+off by the overshoot: the deviations listed here, no more.
 """
 
 import pytest
@@ -15,7 +15,14 @@ from ranvier.spikes import Spikes
 
 EXACT = -0.427151569143
 # grid step (ms), spike time (ms), dt/dw (ms): every digit that is known
-TABLE = [(2.0, 6.0, -0.75497), (1.0, 5.0, -0.46742), (0.5, 5.0, -0.46742), (0.1, 4.9, -0.44396), (0.01, 4.83, -0.42800), (0.001, 4.827, -0.42732)]  # fmt: skip
+TABLE = [
+    (2.0, 6.0, -0.75497),
+    (1.0, 5.0, -0.46742),
+    (0.5, 5.0, -0.46742),
+    (0.1, 4.9, -0.44396),
+    (0.01, 4.83, -0.42800),
+    (0.001, 4.827, -0.42732),
+]
 BACKENDS = ("reference", "numba")
 
 
@@ -26,15 +33,26 @@ def first_spike(dt: float, backend: str, weight: float = 10.0) -> tuple[float, d
     given = given.on_grid(dt, coincident="sum")
     times = given.times.clone().requires_grad_()
     w = (weight * one[:, None]).requires_grad_()
-    learned = {name: (value * one[0]).requires_grad_() for name, value in (("tau_mem", 20e-3), ("tau_syn", 5e-3), ("threshold", 1.0))}
+    learned = {
+        name: (value * one[0]).requires_grad_()
+        for name, value in (("tau_mem", 20e-3), ("tau_syn", 5e-3), ("threshold", 1.0))
+    }
     neuron = CubaLIF(20e-3, 5e-3, learn=tuple(learned))
     out, _ = clocked(
-        given._with(times=times), w, None, dynamics(neuron, dt, learned, torch.float64), EventProp(), backend=backend
+        given._with(times=times),
+        w,
+        None,
+        dynamics(neuron, dt, learned, torch.float64),
+        EventProp(),
+        backend=backend,
     )
     assert out.n_events >= 1
     assert out.record.backend == backend
     out.times[0].backward()
-    gradients = {name: float(value.grad) for name, value in learned.items()} | {"w": float(w.grad), "t": float(times.grad)}
+    gradients = {name: float(value.grad) for name, value in learned.items()} | {
+        "w": float(w.grad),
+        "t": float(times.grad),
+    }
     return float(out.times[0].detach()) * 1e3, gradients
 
 
@@ -64,7 +82,14 @@ def test_all_gradients_approach_the_exact_ones() -> None:
 
 def test_without_the_reset_term_later_spikes_would_be_wrong() -> None:
     """E1, weight 30: dt/dw of all six spikes; from the second on they depend on the term threshold * lambda_V."""
-    exact = [-0.0267471785081, -0.0638782372451, -0.119009612254, -0.209798713436, -0.389352083859, -0.940973114975]
+    exact = [
+        -0.0267471785081,
+        -0.0638782372451,
+        -0.119009612254,
+        -0.209798713436,
+        -0.389352083859,
+        -0.940973114975,
+    ]
     given = Spikes.from_samples([([2e-3], [0])], unit_shape=1, duration=12e-3, dtype=torch.float64)
     given = given.on_grid(1e-6, coincident="sum")
     w = torch.full((1, 1), 30.0, dtype=torch.float64, requires_grad=True)

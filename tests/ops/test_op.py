@@ -15,7 +15,9 @@ NUMBERS = dynamics(CubaLIF(20e-3, 5e-3), DT, None, torch.float32)
 
 
 def given(n_units: int = 2) -> Spikes:
-    return Spikes.from_samples([([1e-3, 2e-3], [0, 1])], unit_shape=n_units, duration=10e-3).on_grid(DT, coincident="sum")
+    return Spikes.from_samples([([1e-3, 2e-3], [0, 1])], unit_shape=n_units, duration=10e-3).on_grid(
+        DT, coincident="sum"
+    )
 
 
 @pytest.mark.usefixtures("as_users_run_it")
@@ -47,9 +49,11 @@ def test_delta_neurons_refuse_eventprop_and_say_why() -> None:
 
 @pytest.mark.usefixtures("as_users_run_it")
 def test_a_demanded_path_that_does_not_exist_is_an_error() -> None:
-    with pytest.raises(ValueError, match=r"`backend` 'numba' needs float32 or float64 weights on the CPU. Got torch.float16"):
+    with pytest.raises(
+        ValueError, match=r"`backend` 'numba' needs float32 or float64 weights on the CPU. Got torch.float16"
+    ):
         clocked(given(), torch.ones(2, 3, dtype=torch.float16), None, NUMBERS, EventProp(), backend="numba")
-    with pytest.raises(ValueError, match="`backend` must be 'auto', 'reference' or 'numba'. Got 'cuda'"):
+    with pytest.raises(ValueError, match=r"`backend` must be 'auto', 'reference' or 'numba'\. Got 'cuda'"):
         readout(given(), torch.ones(2, 3), dynamics(LI(), DT, None, torch.float32), backend="cuda")
 
 

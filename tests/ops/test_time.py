@@ -2,13 +2,14 @@
 
 import os
 import threading
+from itertools import pairwise
 
 import pytest
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ranvier.gradients import Esser, EventProp, Gradient, Surrogate, SuperSpike
+from ranvier.gradients import Esser, EventProp, Gradient, SuperSpike, Surrogate
 from ranvier.neurons import LI, LIF, CubaLIF, Neuron, dynamics
 from ranvier.ops import threads
 from ranvier.ops.clocked import clocked
@@ -31,7 +32,11 @@ def layer(neuron: Neuron, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     g = torch.Generator().manual_seed(seed)
     raster = (torch.rand(30, 6, 9, generator=g) < 0.2).double()
     gain = 0.5 if isinstance(neuron, LIF) else 3.0
-    return raster, gain * torch.rand(9, 20, generator=g).double(), 0.3 * torch.randn(20, 20, generator=g).double()
+    return (
+        raster,
+        gain * torch.rand(9, 20, generator=g).double(),
+        0.3 * torch.randn(20, 20, generator=g).double(),
+    )
 
 
 def value_of(spikes: Spikes, weights: Tensor, gradient: Gradient, start: int) -> Tensor:
@@ -53,7 +58,7 @@ def test_chunked_equals_whole(neuron: Neuron, gradient: Gradient, cut: int, back
     for bounds in ([0, 30], [0, cut, 30]):
         leaves = [w_in.clone().requires_grad_(), w_rec.clone().requires_grad_()]
         state, total, rasters = None, torch.zeros((), dtype=torch.float64), []
-        for start, stop in zip(bounds, bounds[1:], strict=False):
+        for start, stop in pairwise(bounds):
             given = Spikes.from_dense(raster[start:stop], dt=DT)
             out, state = clocked(given, *leaves, numbers, gradient, state=state, backend=backend)
             total = total + value_of(out, weights, gradient, start)
@@ -75,8 +80,10 @@ def test_chunked_readout_equals_whole(backend: str) -> None:
     found = []
     for bounds in ([0, 30], [0, 11, 30]):
         w, state, traces = w_in.clone().requires_grad_(), None, []
-        for start, stop in zip(bounds, bounds[1:], strict=False):
-            trace, state = readout(Spikes.from_dense(raster[start:stop], dt=DT), w, numbers, state=state, backend=backend)
+        for start, stop in pairwise(bounds):
+            trace, state = readout(
+                Spikes.from_dense(raster[start:stop], dt=DT), w, numbers, state=state, backend=backend
+            )
             traces.append(trace)
         trace = torch.cat(traces)
         found.append((trace.detach(), *torch.autograd.grad(trace.amax(0).square().sum(), w)))
@@ -89,7 +96,9 @@ def gradient_of(seed: int = 0) -> tuple[Tensor, Tensor]:
     """One float32 training step's gradients."""
     raster, w_in, w_rec = (value.float() for value in layer(CUBA, seed))
     w_in, w_rec = w_in.requires_grad_(), w_rec.requires_grad_()
-    out, _ = clocked(Spikes.from_dense(raster, dt=DT), w_in, w_rec, dynamics(CUBA, DT, None, torch.float32), EventProp())
+    out, _ = clocked(
+        Spikes.from_dense(raster, dt=DT), w_in, w_rec, dynamics(CUBA, DT, None, torch.float32), EventProp()
+    )
     assert out.n_events > 50
     return torch.autograd.grad((out.times**2).sum(), (w_in, w_rec))
 
@@ -123,9 +132,8 @@ def test_two_training_threads_do_not_disturb_each_other() -> None:
     wrong: list[int] = []
 
     def train(seed: int) -> None:
-        for _ in range(20):
-            if not all(torch.equal(a, b) for a, b in zip(truth[seed], gradient_of(seed), strict=True)):
-                wrong.append(seed)
+        found = [gradient_of(seed) for _ in range(20)]
+        wrong.extend(seed for step in found if not all(map(torch.equal, truth[seed], step)))
 
     workers = [threading.Thread(target=train, args=(seed,)) for seed in range(2)]
     for worker in workers:

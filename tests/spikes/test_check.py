@@ -316,9 +316,7 @@ def test_support_needs_a_grid():
 
 def test_times_may_fall_where_a_sample_ends_even_beside_empty_samples():
     times = torch.tensor([0.09, 0.01, 0.02])
-    made = spikes(
-        units=ints(0, 0, 0), times=times, amplitudes=torch.ones(3), offsets=torch.tensor([0, 0, 1, 1, 3, 3])
-    )
+    made = spikes(units=ints(0, 0, 0), times=times, amplitudes=torch.ones(3), offsets=torch.tensor([0, 0, 1, 1, 3, 3]))
     assert made.n_samples == 5
 
 

@@ -38,9 +38,7 @@ def test_a_zero_delay_keeps_an_event_at_the_end_of_the_window(zero):
     spikes = Spikes.from_samples([([0.1], [0])], unit_shape=1, duration=0.1)
     assert float(spikes.times) > 0.1, "rounding down would say nothing"
     assert spikes.delayed(zero).n_events == 1
-    within_rounding = Spikes.from_samples(
-        [([1.0 + 5e-7], [0])], unit_shape=1, duration=1.0, dtype=torch.float64
-    )
+    within_rounding = Spikes.from_samples([([1.0 + 5e-7], [0])], unit_shape=1, duration=1.0, dtype=torch.float64)
     assert within_rounding.delayed(zero).n_events == 1
 
 
@@ -71,9 +69,7 @@ def test_events_at_one_time_keep_their_order(make):
 
 
 def test_on_a_grid_delays_round_to_the_nearest_step_in_float64():
-    steps = [
-        int(gridded(torch.float32).delayed(delay).steps[0]) - 2 for delay in (0.024, 0.026, 0.074, 0.076)
-    ]
+    steps = [int(gridded(torch.float32).delayed(delay).steps[0]) - 2 for delay in (0.024, 0.026, 0.074, 0.076)]
     assert steps == [0, 1, 1, 2]
     fine = Spikes.from_samples([([0.0], [0])], unit_shape=1, duration=20.0).on_grid(1e-3, coincident="sum")
     delays = torch.arange(0, 20_000, 37)
@@ -113,9 +109,7 @@ def test_the_gradient_of_amplitudes_and_marks_follows_its_event():
     assert spikes.amplitudes.grad.tolist() == [2.0, 3.0, 1.0, 0.0, 5.0, 4.0]
 
 
-@pytest.mark.parametrize(
-    "delay", [1e9, 1e30, torch.tensor([1e30, 1e9, 2.0])], ids=["1e9", "1e30", "per-unit"]
-)
+@pytest.mark.parametrize("delay", [1e9, 1e30, torch.tensor([1e30, 1e9, 2.0])], ids=["1e9", "1e30", "per-unit"])
 @pytest.mark.parametrize("make", [continuous, gridded], ids=["continuous", "gridded"])
 def test_a_delay_past_every_window_leaves_silence(make, delay):
     late = make().delayed(delay)
@@ -208,11 +202,7 @@ def test_spikes_support_and_gradients_move_as_the_dense_raster_does(activity):
     replace(late)
     expected = later_raster(raster, steps) + 0.0 * raster.sum()
     assert torch.equal(late.to_dense(), expected)
-    assert (
-        late.record.dropped
-        == spikes.n_events - late.n_events
-        == int((raster != 0).sum() - (expected != 0).sum())
-    )
+    assert late.record.dropped == spikes.n_events - late.n_events == int((raster != 0).sum() - (expected != 0).sum())
 
     weights = torch.randn(raster.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     (gradient,) = torch.autograd.grad((late.to_dense() * weights).sum(), raster, retain_graph=True)

@@ -76,9 +76,7 @@ def test_coincident_events_of_one_unit_add_up():
 
 
 def test_to_dense_needs_a_grid():
-    with pytest.raises(
-        ValueError, match=r"`to_dense` needs spikes on a time grid; call `on_grid\(dt\)` first."
-    ):
+    with pytest.raises(ValueError, match=r"`to_dense` needs spikes on a time grid; call `on_grid\(dt\)` first."):
         Spikes.from_samples([([0.1], [0])], unit_shape=1, duration=1.0).to_dense()
 
 

@@ -127,9 +127,7 @@ class TestFromAnotherGrid:
             assert torch.equal(getattr(once, name), getattr(twice, name))
 
     def test_a_coarser_grid_is_reached_from_the_steps_not_from_float32_times(self):
-        fine = one_sample(
-            (torch.arange(999) * 1e-3).tolist(), list(range(999)), unit_shape=999, dtype=torch.float32
-        )
+        fine = one_sample((torch.arange(999) * 1e-3).tolist(), list(range(999)), unit_shape=999, dtype=torch.float32)
         fine = fine.on_grid(1e-3, coincident="sum")
         coarse = fine.on_grid(2e-3, coincident="sum")
         half_to_even = (fine.steps.double() / 2).round()
@@ -187,8 +185,6 @@ def test_a_grid_that_cannot_be_is_named(error, message, changes):
 
 
 def test_the_activity_of_a_surrogate_layer_is_refused():
-    spikes = replace(
-        one_sample([0.1], [0]).on_grid(0.1, coincident="sum"), support=Support(torch.zeros(10, 1, 3))
-    )
+    spikes = replace(one_sample([0.1], [0]).on_grid(0.1, coincident="sum"), support=Support(torch.zeros(10, 1, 3)))
     with pytest.raises(ValueError, match=r"not the activity of a surrogate layer. Got spikes with support."):
         spikes.on_grid(0.2, coincident="sum")

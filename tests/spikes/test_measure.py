@@ -53,9 +53,7 @@ class TestCounts:
 
     def test_the_gradient_reaches_a_compact_support(self):
         zeros = torch.zeros(3, dtype=torch.float64, requires_grad=True)
-        support = Support(
-            zeros, torch.tensor([2, 1, 2]).int(), torch.tensor([0, 0, 4]).int(), torch.tensor([0, 1, 3])
-        )
+        support = Support(zeros, torch.tensor([2, 1, 2]).int(), torch.tensor([0, 0, 4]).int(), torch.tensor([0, 1, 3]))
         counts = gridded(support=support).counts()
         assert torch.equal(counts, spikes().counts())
         (counts * torch.arange(6.0).view(2, 3)).sum().backward()
@@ -112,9 +110,7 @@ class TestFirstTimes:
 @pytest.mark.parametrize("kind", ["marks", "dense", "compact", "plain"])
 def test_nothing_waits_for_a_device(measure, kind):
     """A meta tensor has no values: whoever reads one, raises."""
-    compact = Support(
-        torch.zeros(1).double(), torch.ones(1).int(), torch.ones(1).int(), torch.tensor([0, 1, 1])
-    )
+    compact = Support(torch.zeros(1).double(), torch.ones(1).int(), torch.ones(1).int(), torch.tensor([0, 1, 1]))
     changes = {
         "marks": {"marks": torch.ones(4).double()},
         "dense": {"support": Support(torch.zeros(5, 2, 3).double())},

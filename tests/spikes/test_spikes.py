@@ -423,7 +423,5 @@ class TestCollate:
 
 
 def test_a_grid_is_asked_for_by_name():
-    with pytest.raises(
-        ValueError, match=r"`n_steps` needs spikes on a time grid; call `on_grid\(dt\)` first."
-    ):
+    with pytest.raises(ValueError, match=r"`n_steps` needs spikes on a time grid; call `on_grid\(dt\)` first."):
         made().n_steps  # noqa: B018

@@ -19,9 +19,7 @@ TRAIN, VALIDATION = tiny_data(50, 42), tiny_data(20, 41)
 CONFIG = FitConfig(epochs=4, batch_size=16, learning_rate=5e-3, threads=1)
 
 
-def run(
-    folder: Path | None = None, config: FitConfig = CONFIG, **options: Any
-) -> tuple[Any, list[torch.Tensor]]:
+def run(folder: Path | None = None, config: FitConfig = CONFIG, **options: Any) -> tuple[Any, list[torch.Tensor]]:
     network = tiny_network()
     options = {"augment": DropEvents(0.1), "progress": False} | options
     return fit(network, LOSS, TRAIN, VALIDATION, config, run_dir=folder, **options), weights(network)
@@ -112,9 +110,7 @@ def test_dying_at_any_file_operation_loses_nothing(
             if operation == "replace":
                 patch.setattr(Path, "replace", dying(replaces))
             else:
-                patch.setattr(
-                    os, "fsync", dying(syncs) if operation == "fsync" else _files_only(dying(syncs), syncs)
-                )
+                patch.setattr(os, "fsync", dying(syncs) if operation == "fsync" else _files_only(dying(syncs), syncs))
             try:
                 run(folder, config)
                 finished = True
@@ -135,9 +131,7 @@ def _files_only(dying: Callable[..., Any], plain: Callable[..., Any]) -> Callabl
     return call
 
 
-def test_a_damaged_last_checkpoint_falls_back_and_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_damaged_last_checkpoint_falls_back_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, expected = run()
     run(tmp_path, replace(CONFIG, epochs=3))
     last = tmp_path / "last.pt"
@@ -227,16 +221,9 @@ def test_metrics_tell_what_happened(tmp_path: Path) -> None:
     result, _ = run(tmp_path)
     told = lines(tmp_path)
     assert told[-1] == result.metrics
-    assert [line["learning_rate"] for line in told] == pytest.approx(
-        [5e-3 * 0.95**epoch for epoch in range(4)]
-    )
+    assert [line["learning_rate"] for line in told] == pytest.approx([5e-3 * 0.95**epoch for epoch in range(4)])
     for line in told:
-        assert (
-            set(line["rates"])
-            == set(line["spikes_per_sample"])
-            == set(line["silent"])
-            == {"hidden", "output"}
-        )
+        assert set(line["rates"]) == set(line["spikes_per_sample"]) == set(line["silent"]) == {"hidden", "output"}
         assert line["rates"]["hidden"] == pytest.approx(line["spikes_per_sample"]["hidden"] / 12 / 60e-3)
         assert line["rates"]["hidden"] > 0
         assert 0 <= line["silent"]["hidden"] < 1
@@ -247,9 +234,7 @@ def test_metrics_tell_what_happened(tmp_path: Path) -> None:
         assert line["samples_per_second"] == pytest.approx(50 / line["seconds"])
 
 
-def test_the_first_of_equally_good_epochs_is_the_best(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_first_of_equally_good_epochs_is_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ranvier.training import checkpoint
     from ranvier.training import fit as fit_function
     from ranvier.training.evaluate import Evaluation

@@ -80,9 +80,7 @@ def test_a_bad_weight_stops() -> None:
         train(network, spoil)
 
 
-def test_a_weight_spoilt_by_the_last_step_is_not_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_weight_spoilt_by_the_last_step_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network, step = tiny_network(), torch.optim.Adam.step
     steps = []
 
@@ -94,9 +92,7 @@ def test_a_weight_spoilt_by_the_last_step_is_not_kept(
                 network.layers["hidden"].w_in[0, 0] = float("nan")
 
     monkeypatch.setattr(torch.optim.Adam, "step", spoiling)
-    with pytest.raises(
-        RunError, match=r"the weights of `hidden\.w_in`.*Got nan in epoch 2, after its last batch\."
-    ):
+    with pytest.raises(RunError, match=r"the weights of `hidden\.w_in`.*Got nan in epoch 2, after its last batch\."):
         fit(network, LOSS, TRAIN, VALIDATION, CONFIG, run_dir=tmp_path, progress=False)
     assert checkpoint.load(tmp_path / "last.pt")["epoch"] == 1
 

@@ -33,9 +33,7 @@ def train(folder: Path) -> list[torch.Tensor]:
 
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
-    code = (
-        f"from pathlib import Path; from tests.training.test_kill import train; train(Path({str(folder)!r}))"
-    )
+    code = f"from pathlib import Path; from tests.training.test_kill import train; train(Path({str(folder)!r}))"
     root = Path(__file__).parents[2]
     return subprocess.Popen([sys.executable, "-c", code], cwd=root, stderr=subprocess.PIPE)
 

@@ -21,12 +21,8 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize(
-    ("stream", "kind"), [(Terminal(), Live), (io.StringIO(), Lines)], ids=["terminal", "file"]
-)
-def test_the_view_fits_standard_error(
-    monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, kind: type
-) -> None:
+@pytest.mark.parametrize(("stream", "kind"), [(Terminal(), Live), (io.StringIO(), Lines)], ids=["terminal", "file"])
+def test_the_view_fits_standard_error(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, kind: type) -> None:
     monkeypatch.setattr(sys, "stderr", stream)
     assert type(view(show=True)) is kind
     assert type(view(show=False)) is View

@@ -46,9 +46,7 @@ def settings(options: Train) -> RunConfig | None:
     if options.dataset is None:
         raise UsageError("A data set must be named: yinyang, mnist or fashion-mnist. Got none.")
     if options.dataset == "yinyang" and options.data_dir is not None:
-        raise UsageError(
-            f"--data-dir has no effect on yinyang, which needs no files. Got {options.data_dir}."
-        )
+        raise UsageError(f"--data-dir has no effect on yinyang, which needs no files. Got {options.data_dir}.")
     gradient = options.gradient or "eventprop"
     if options.surrogate is not None and gradient != "surrogate":
         raise UsageError(f"--surrogate needs --gradient surrogate. Got --gradient {gradient}.")
@@ -74,9 +72,7 @@ def _check_resume(options: Train) -> None:
         except ValueError as error:
             raise UsageError(_as_option(str(error), ["epochs"])) from error
     if options.dataset == "yinyang" and options.data_dir is not None:
-        raise UsageError(
-            f"--data-dir has no effect on yinyang, which needs no files. Got {options.data_dir}."
-        )
+        raise UsageError(f"--data-dir has no effect on yinyang, which needs no files. Got {options.data_dir}.")
 
 
 def _as_option(message: str, names: Iterable[str]) -> str:

@@ -75,22 +75,18 @@ class Train:
     epochs: Annotated[
         int | None, _optional(int, "N"), _given("Passes over the training data.", _defaults("epochs"))
     ] = None
-    seed: Annotated[
-        int | None, _optional(int, "N"), _given("Of weights, order and augmentation.", "(default: 0)")
-    ] = None
+    seed: Annotated[int | None, _optional(int, "N"), _given("Of weights, order and augmentation.", "(default: 0)")] = (
+        None
+    )
     hidden: Annotated[int | None, _optional(int, "N"), _given("Hidden neurons.", _defaults("hidden"))] = None
-    dt: Annotated[
-        float | None, _optional(float, "S"), _given("Time step of the grid in seconds.", _defaults("dt"))
-    ] = None
-    batch_size: Annotated[
-        int | None, _optional(int, "N"), _given("Samples per step.", _defaults("batch_size"))
-    ] = None
+    dt: Annotated[float | None, _optional(float, "S"), _given("Time step of the grid in seconds.", _defaults("dt"))] = (
+        None
+    )
+    batch_size: Annotated[int | None, _optional(int, "N"), _given("Samples per step.", _defaults("batch_size"))] = None
     learning_rate: Annotated[
         float | None, _optional(float, "X"), _given("Adam's, in the first epoch.", _defaults("learning_rate"))
     ] = None
-    threads: Annotated[
-        int | None, _optional(int, "N"), _given("CPU threads.", "(default: torch's choice)")
-    ] = None
+    threads: Annotated[int | None, _optional(int, "N"), _given("CPU threads.", "(default: torch's choice)")] = None
     data_dir: Annotated[
         str | None,
         _optional(str, "D"),
@@ -104,9 +100,7 @@ class Train:
     resume: Annotated[
         str | None,
         _optional(str, "DIR"),
-        _given(
-            "Continue this run with its own settings; only --epochs, --data-dir and --json may be given too."
-        ),
+        _given("Continue this run with its own settings; only --epochs, --data-dir and --json may be given too."),
     ] = None
     json: Annotated[bool, _given("Print the result as one JSON object.")] = False
 
@@ -115,9 +109,7 @@ class Train:
 class Evaluate:
     """Measure the final weights of a run on the test set."""
 
-    run: Annotated[
-        Positional[str | None], _optional(str, "RUN"), _given("The run's folder.", "(required)")
-    ] = None
+    run: Annotated[Positional[str | None], _optional(str, "RUN"), _given("The run's folder.", "(required)")] = None
     data_dir: Annotated[
         str | None,
         _optional(str, "D"),

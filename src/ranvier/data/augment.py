@@ -40,9 +40,7 @@ class DropEvents:
             ValueError: the spikes are a surrogate layer's activity, with support.
         """
         if spikes.support is not None:
-            raise ValueError(
-                "`spikes` of DropEvents must be inputs, not a layer's activity. Got spikes with support."
-            )
+            raise ValueError("`spikes` of DropEvents must be inputs, not a layer's activity. Got spikes with support.")
         chance = torch.rand(spikes.n_events, generator=generator, device=generator.device)
         keep = (chance >= self.p).to(spikes.units.device)
         return Spikes.trusted(

@@ -54,9 +54,7 @@ def linear_latency(
     times = t_min + values.double() * (t_max - t_min)
     if bias_time is not None:
         if not 0 <= bias_time <= duration:
-            raise ValueError(
-                f"`bias_time` of linear_latency must be in 0 to duration, {duration} s. Got {bias_time}."
-            )
+            raise ValueError(f"`bias_time` of linear_latency must be in 0 to duration, {duration} s. Got {bias_time}.")
         times = torch.cat([times, times.new_full((times.shape[0], 1), bias_time)], dim=1)
     n_samples, n_units = times.shape
     sorted_times, units = torch.sort(times.float(), dim=1, stable=True)
@@ -88,17 +86,11 @@ def pixel_latency(images: UInt8[Tensor, "batch row column"], t_max: float, *, du
         TypeError, ValueError: naming argument, rule and value received.
     """
     if images.dtype != torch.uint8:
-        raise TypeError(
-            f"`images` of pixel_latency must be uint8. Got {str(images.dtype).removeprefix('torch.')}."
-        )
+        raise TypeError(f"`images` of pixel_latency must be uint8. Got {str(images.dtype).removeprefix('torch.')}.")
     if images.ndim != 3 or 0 in images.shape[1:]:
-        raise ValueError(
-            f"`images` of pixel_latency must have shape [batch, row, column]. Got {tuple(images.shape)}."
-        )
+        raise ValueError(f"`images` of pixel_latency must have shape [batch, row, column]. Got {tuple(images.shape)}.")
     if not 0 < t_max <= duration:
-        raise ValueError(
-            f"`t_max` of pixel_latency must be > 0 s and at most the duration, {duration} s. Got {t_max}."
-        )
+        raise ValueError(f"`t_max` of pixel_latency must be > 0 s and at most the duration, {duration} s. Got {t_max}.")
     n_samples, n_rows, n_columns = images.shape
     pixels = images.reshape(n_samples, n_rows * n_columns)
     n_spikes = (pixels >= _FAINTEST_SPIKING).sum(1)
@@ -130,9 +122,7 @@ def _check_values(values: Tensor) -> None:
         dtype = str(values.dtype).removeprefix("torch.")
         raise TypeError(f"`values` of linear_latency must be a floating type. Got {dtype}.")
     if values.ndim != 2 or values.shape[1] == 0:
-        raise ValueError(
-            f"`values` of linear_latency must have shape [batch, value]. Got {tuple(values.shape)}."
-        )
+        raise ValueError(f"`values` of linear_latency must have shape [batch, value]. Got {tuple(values.shape)}.")
     wrong = ~((values >= 0) & (values <= 1))
     if bool(wrong.any()):
         raise ValueError(f"`values` of linear_latency must be in [0, 1]. Got {float(values[wrong][0])}.")

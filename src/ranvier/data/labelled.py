@@ -114,13 +114,10 @@ def _check(inputs: object, labels: object, n_classes: object) -> None:
     if not isinstance(labels, Tensor):
         raise TypeError(f"`labels` of LabelledSpikes must be a tensor. Got {type(labels).__name__}.")
     if labels.dtype != torch.int64:
-        raise TypeError(
-            f"`labels` of LabelledSpikes must be int64. Got {str(labels.dtype).removeprefix('torch.')}."
-        )
+        raise TypeError(f"`labels` of LabelledSpikes must be int64. Got {str(labels.dtype).removeprefix('torch.')}.")
     if tuple(labels.shape) != (len(inputs),):
         raise ValueError(
-            f"`labels` of LabelledSpikes must have shape ({len(inputs)},), one per sample. "
-            f"Got {tuple(labels.shape)}."
+            f"`labels` of LabelledSpikes must have shape ({len(inputs)},), one per sample. Got {tuple(labels.shape)}."
         )
     if not isinstance(n_classes, int) or isinstance(n_classes, bool) or n_classes < 1:
         raise ValueError(f"`n_classes` of LabelledSpikes must be a whole number >= 1. Got {n_classes!r}.")

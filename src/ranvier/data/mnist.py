@@ -121,18 +121,14 @@ def _load(
     base_url: str | None,
 ) -> Splits:
     if data_dir is not None and base_url is not None:
-        raise ValueError(
-            f"`base_url` must be None when `data_dir` is given: nothing is fetched. Got {base_url!r}."
-        )
+        raise ValueError(f"`base_url` must be None when `data_dir` is given: nothing is fetched. Got {base_url!r}.")
     if n_validation < 0:
         raise ValueError(f"`n_validation` must be >= 0. Got {n_validation}.")
     files = _cached(source, base_url) if data_dir is None else _own(Path(data_dir))
     images, labels = _read(*(files[name] for name in _TRAIN))
     test_images, test_labels = _read(*(files[name] for name in _TEST))
     if n_validation >= len(images):
-        raise ValueError(
-            f"`n_validation` must leave some of the {len(images)} training images. Got {n_validation}."
-        )
+        raise ValueError(f"`n_validation` must leave some of the {len(images)} training images. Got {n_validation}.")
     if images.shape[1:] != test_images.shape[1:]:
         raise DataError(
             f"{files[_TEST[0]]} must hold images of {tuple(images.shape[1:])} pixels, as for training. "
@@ -174,8 +170,7 @@ def _read(images_file: Path, labels_file: Path) -> tuple[UInt8[Tensor, "batch ro
     images, labels = read_idx(images_file, 3), read_idx(labels_file, 1)
     if len(labels) != len(images):
         raise DataError(
-            f"{labels_file} must hold one label per image of {images_file.name}, {len(images)}. "
-            f"Got {len(labels)}."
+            f"{labels_file} must hold one label per image of {images_file.name}, {len(images)}. Got {len(labels)}."
         )
     if int(labels.max()) >= _N_CLASSES:
         raise DataError(f"{labels_file} must hold labels in 0 to {_N_CLASSES - 1}. Got {int(labels.max())}.")

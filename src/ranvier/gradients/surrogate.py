@@ -36,6 +36,10 @@ class Shape(ABC):
 
     expression: ClassVar[str | None] = None
 
+    def __init_subclass__(cls) -> None:
+        if "__call__" in vars(cls) and "expression" not in vars(cls):
+            cls.expression = None  # an inherited one would describe another function
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "scale", number(f"`scale` of {type(self).__name__}", self.scale, "> 0"))
 
@@ -101,6 +105,4 @@ class Surrogate:
 
     def __post_init__(self) -> None:
         if not isinstance(cast(object, self.shape), Shape):
-            raise TypeError(
-                f"`shape` of Surrogate must be a surrogate shape such as SuperSpike(). Got {self.shape!r}."
-            )
+            raise TypeError(f"`shape` of Surrogate must be a surrogate shape such as SuperSpike(). Got {self.shape!r}.")

@@ -63,7 +63,5 @@ def gradient(gradient: Any, neuron: Neuron) -> Gradient:
             "Got EventProp."
         )
     if isinstance(gradient, EventProp) and getattr(neuron, "reset", "none") == "none":
-        raise ValueError(
-            f"`reset` of {neuron.name} trained with EventProp must be 'zero' or 'subtract'. Got 'none'."
-        )
+        raise ValueError(f"`reset` of {neuron.name} trained with EventProp must be 'zero' or 'subtract'. Got 'none'.")
     return gradient

@@ -45,9 +45,7 @@ class Network(nn.Module):
         for (before, sender), (after, receiver) in pairwise(named):
             sent, taken = getattr(sender, "n_out", None), getattr(receiver, "n_in", None)
             if sent is not None and taken is not None and sent != taken:
-                raise ValueError(
-                    f"`{after}` of Network must take the {sent} units of `{before}`. Got n_in {taken}."
-                )
+                raise ValueError(f"`{after}` of Network must take the {sent} units of `{before}`. Got n_in {taken}.")
         self.layers = nn.ModuleDict(layers)
         self._named_silent: set[str] = set()
 
@@ -72,8 +70,7 @@ class Network(nn.Module):
         if isinstance(received, Spikes) and received.n_events:
             self._named_silent.add(name)
             warnings.warn(
-                f"Layer '{name}' emitted no spike for a whole batch; "
-                "raise its weights or add a LowerActivity penalty.",
+                f"Layer '{name}' emitted no spike for a whole batch; raise its weights or add a LowerActivity penalty.",
                 SilentLayerWarning,
                 stacklevel=5,  # this, forward, two frames of nn.Module, the caller
             )
@@ -98,8 +95,7 @@ def _twin(module: nn.Module, gradient: Gradient, known: dict[nn.Module, nn.Modul
             known[module] = twin = copy.copy(module)
             children: dict[str, nn.Module | None] = module.__dict__["_modules"]
             twin.__dict__["_modules"] = {
-                name: None if child is None else _twin(child, gradient, known)
-                for name, child in children.items()
+                name: None if child is None else _twin(child, gradient, known) for name, child in children.items()
             }
             if isinstance(twin, Spiking):
                 twin.gradient = check.gradient(gradient, twin.neuron)

@@ -24,9 +24,7 @@ def class_labels(loss: str, labels: Any, n_samples: int, n_classes: int) -> Int6
         got = f"a {labels.dtype} tensor" if isinstance(labels, Tensor) else type(labels).__name__
         raise TypeError(f"`labels` of {loss} must be a tensor of whole numbers. Got {got}.")
     if tuple(labels.shape) != (n_samples,):
-        raise ValueError(
-            f"`labels` of {loss} must hold one label per sample, [{n_samples}]. Got {list(labels.shape)}."
-        )
+        raise ValueError(f"`labels` of {loss} must hold one label per sample, [{n_samples}]. Got {list(labels.shape)}.")
     if n_samples and labels.device.type == "cpu":
         for worst in torch.aminmax(labels):
             if not 0 <= worst < n_classes:

@@ -60,9 +60,7 @@ class FirstSpikeCrossEntropy:
             )
         return self.of_times(times, labels)
 
-    def of_times(
-        self, times: Float[Tensor, "batch unit"], labels: Integer[Tensor, " batch"]
-    ) -> Float[Tensor, ""]:
+    def of_times(self, times: Float[Tensor, "batch unit"], labels: Integer[Tensor, " batch"]) -> Float[Tensor, ""]:
         """The same from first spike times [B, n_classes] in seconds, infinite where silent."""
         n_samples, n_classes = times.shape
         labels = class_labels("FirstSpikeCrossEntropy", labels, n_samples, n_classes)

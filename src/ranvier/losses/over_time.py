@@ -71,7 +71,5 @@ class MeanOverTimeCrossEntropy(_OverTime):
 def _trace(output: Any) -> Tensor:
     if not isinstance(output, Tensor) or output.ndim != 3 or output.shape[0] < 1:
         got = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        raise TypeError(
-            f"`output` of a trace loss must be traces [time, batch, unit] of a Readout. Got {got}."
-        )
+        raise TypeError(f"`output` of a trace loss must be traces [time, batch, unit] of a Readout. Got {got}.")
     return output

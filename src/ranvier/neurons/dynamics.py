@@ -146,9 +146,7 @@ def _step(flow: Tensor, constant: Tensor, dt: float) -> tuple[Tensor, Tensor]:
 @lru_cache(maxsize=256)
 @torch.inference_mode(False)
 def _structure(neuron: Neuron, per_unit: bool) -> Structure:
-    entries, constants = zip(
-        *(_opened(neuron, values) for values in (neuron.tensors(), _generic(neuron))), strict=True
-    )
+    entries, constants = zip(*(_opened(neuron, values) for values in (neuron.tensors(), _generic(neuron))), strict=True)
     reaches = entries[0] | entries[1] | torch.eye(len(neuron.states), dtype=torch.bool, device="cpu")
     for _ in neuron.states:
         reaches = reaches | (reaches.double() @ reaches.double() > 0)
@@ -167,9 +165,7 @@ def _structure(neuron: Neuron, per_unit: bool) -> Structure:
 def _opened(neuron: Neuron, values: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     """Which entries of A [S, S] and c [S] are not zero in at least one unit."""
     flow, constant = neuron.flow(values)
-    return (flow.reshape(-1, *flow.shape[-2:]) != 0).any(0), (
-        constant.reshape(-1, constant.shape[-1]) != 0
-    ).any(0)
+    return (flow.reshape(-1, *flow.shape[-2:]) != 0).any(0), (constant.reshape(-1, constant.shape[-1]) != 0).any(0)
 
 
 def _generic(neuron: Neuron) -> dict[str, Tensor]:

@@ -99,8 +99,7 @@ class Neuron(ABC):
         what, bound = f"`{name}` of {self.name}", "> 0" if rule.positive else "finite"
         if getattr(value, "requires_grad", False):
             raise TypeError(
-                f"{what} must be plain numbers; name it in `learn` to train it. "
-                "Got a tensor that requires gradient."
+                f"{what} must be plain numbers; name it in `learn` to train it. Got a tensor that requires gradient."
             )
         given = value.tolist() if hasattr(value, "tolist") else value
         if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
@@ -108,9 +107,7 @@ class Neuron(ABC):
         numbers = cast(Sequence[Any], given)
         if not numbers:
             raise ValueError(f"{what} must be one number, or one per unit. Got none.")
-        return tuple(
-            number(what, each, bound, rule.unit, f" at unit {unit}") for unit, each in enumerate(numbers)
-        )
+        return tuple(number(what, each, bound, rule.unit, f" at unit {unit}") for unit, each in enumerate(numbers))
 
     def _names(self) -> tuple[str, ...]:
         learn: Any = getattr(self, "learn", ())
@@ -119,9 +116,7 @@ class Neuron(ABC):
         known = tuple(self.parameters)
         for name in names:
             if name not in known:
-                raise ValueError(
-                    f"`learn` of {self.name} must name parameters among {', '.join(known)}. Got {name!r}."
-                )
+                raise ValueError(f"`learn` of {self.name} must name parameters among {', '.join(known)}. Got {name!r}.")
         return tuple(name for name in known if name in names)
 
     def _per_unit(self) -> Iterator[tuple[str, tuple[float, ...]]]:
@@ -134,16 +129,11 @@ class Neuron(ABC):
         """Refuse per-unit values whose number is not `n_units`."""
         for name, values in self._per_unit():
             if len(values) != n_units:
-                raise ValueError(
-                    f"`{name}` of {self.name} must be one number, or {n_units}. Got {len(values)}."
-                )
+                raise ValueError(f"`{name}` of {self.name} must be one number, or {n_units}. Got {len(values)}.")
 
     def tensors(self, device: torch.device | str = "cpu") -> dict[str, Float[Tensor, "*_unit"]]:
         """Every parameter as a float64 tensor: [] when shared, [N] when per unit."""
-        return {
-            name: torch.tensor(getattr(self, name), dtype=torch.float64, device=device)
-            for name in self.parameters
-        }
+        return {name: torch.tensor(getattr(self, name), dtype=torch.float64, device=device) for name in self.parameters}
 
     @abstractmethod
     def flow(self, values: Values) -> Flow:

@@ -1,4 +1,4 @@
-"""Kernels written to order: a template, rendered for one neuron structure, saved as a source file and compiled from there.
+"""Kernels written to order: a template, rendered for one structure, saved as a source file and compiled from there.
 
 Numba's disk cache never hits for closures and goes stale for imported functions, so each kernel is one self-contained
 file in the user's cache folder, under a hash of its text, the Numba version and the processor. The file is written
@@ -54,7 +54,7 @@ def _template(package: str, name: str) -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701 (Python source, not HTML)
+        autoescape=False,
     )
     return environment.from_string(files(package).joinpath(name).read_text())
 

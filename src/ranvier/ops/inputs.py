@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -56,7 +55,7 @@ def far_cells(spikes: Spikes) -> EventList | None:
 
 
 def shifts(spikes: Spikes) -> Tensor | None:
-    """Zeros [T, B, n_in] whose gradient is amplitude times dL/dt of the event there; None if no time carries gradient."""
+    """Zeros [T, B, n_in] whose gradient is amplitude times dL/dt of the event; None if no time carries gradient."""
     if not spikes.times.requires_grad:
         return None
     assert spikes.steps is not None

@@ -1,9 +1,9 @@
 """Sharing work between threads: compiled kernels release the interpreter lock, so ordinary calls are enough.
 
 Work is cut into as many chunks as torch has threads, whoever computes them: the same thread count gives the same
-result to the bit. Chunks run in torch's own OpenMP team where its library can be found: after each parallel operation that team's
-threads spin for milliseconds, and threads of ours would have to share the cores with them (measured: a training step
-took three times as long; docs/decisions.md). Elsewhere an ordinary thread pool runs them.
+result to the bit. Chunks run in torch's own OpenMP team where its library can be found: after each parallel operation
+that team's threads spin for milliseconds, and threads of ours would have to share the cores with them (measured: a
+training step took three times as long; docs/decisions.md). Elsewhere an ordinary thread pool runs them.
 
 A forked child runs its chunks one after another in its own thread, since neither team nor pool survives a fork. Several
 Python threads may train at once: each has a team of its own, or they share the pool's queue.
@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -29,7 +30,7 @@ def chunks(n_samples: int) -> list[tuple[int, int]]:
     """Ranges of samples of near-equal length, one per thread, none empty (one empty range for no samples)."""
     n = max(1, min(torch.get_num_threads(), n_samples))
     bounds = [n_samples * index // n for index in range(n + 1)]
-    return list(zip(bounds[:-1], bounds[1:], strict=True))
+    return list(pairwise(bounds))
 
 
 def run(task: Task, n_tasks: int) -> None:
@@ -73,7 +74,7 @@ def _run_in_team(team: ctypes.CDLL, task: Task, n_tasks: int) -> None:
         try:
             for index in range(team.omp_get_thread_num(), n_tasks, team.omp_get_num_threads()):
                 task(index)
-        except BaseException as error:  # noqa: BLE001 (raised below, in the caller's thread)
+        except BaseException as error:
             errors.append(error)
 
     team.GOMP_parallel(_Body(body), None, n_tasks, 0)

@@ -22,8 +22,7 @@ def sample_indices(samples: Any, n_events: int, n_samples: Any) -> Tensor:
         raise TypeError(f"`samples` of from_events must be a whole-number tensor. Got {check.kind(samples)}.")
     if samples.shape != (n_events,):
         raise ValueError(
-            f"`samples` of from_events must have one entry per event, ({n_events},). "
-            f"Got {tuple(samples.shape)}."
+            f"`samples` of from_events must have one entry per event, ({n_events},). Got {tuple(samples.shape)}."
         )
     if isinstance(n_samples, bool) or not isinstance(n_samples, int) or n_samples < 0:
         raise ValueError(f"`n_samples` of from_events must be a whole number >= 0. Got {n_samples!r}.")
@@ -37,9 +36,7 @@ def sample_indices(samples: Any, n_events: int, n_samples: Any) -> Tensor:
         )
     if n_events and (int(samples[0]) < 0 or int(samples[-1]) >= n_samples):
         worst = int(samples[0]) if int(samples[0]) < 0 else int(samples[-1])
-        raise ValueError(
-            f"`samples` of from_events must be >= 0 and < `n_samples`, {n_samples}. Got {worst}."
-        )
+        raise ValueError(f"`samples` of from_events must be >= 0 and < `n_samples`, {n_samples}. Got {worst}.")
     return samples
 
 
@@ -61,13 +58,9 @@ def pair(position: int, sample: Any, dtype: torch.dtype) -> tuple[Tensor, Tensor
             f"Got shapes {tuple(times.shape)} and {tuple(units.shape)}."
         )
     if units.numel() and not check.is_integer(units):
-        raise TypeError(
-            f"`samples[{position}]` must have whole-number units. Got {check.name_of(units.dtype)}."
-        )
+        raise TypeError(f"`samples[{position}]` must have whole-number units. Got {check.name_of(units.dtype)}.")
     if times.is_complex() or times.dtype == torch.bool:
-        raise TypeError(
-            f"`samples[{position}]` must have times in seconds. Got {check.name_of(times.dtype)}."
-        )
+        raise TypeError(f"`samples[{position}]` must have times in seconds. Got {check.name_of(times.dtype)}.")
     return times.to(dtype), units.to(torch.int64)
 
 
@@ -123,13 +116,9 @@ def collatable(batch: Sequence[Spikes]) -> None:
                     f"Got {getattr(first.times, rule)} and, at {position}, {getattr(spikes.times, rule)}."
                 )
         if spikes.support is not None:
-            raise ValueError(
-                f"`batch` of collate must hold inputs, not a layer's activity. Got support at {position}."
-            )
+            raise ValueError(f"`batch` of collate must hold inputs, not a layer's activity. Got support at {position}.")
         if (spikes.marks is None) != (first.marks is None):
-            raise ValueError(
-                f"`batch` of collate must have marks everywhere or nowhere. Got a mixture at {position}."
-            )
+            raise ValueError(f"`batch` of collate must have marks everywhere or nowhere. Got a mixture at {position}.")
 
 
 def griddable(spikes: Spikes, dt: float, coincident: str) -> int:
@@ -138,17 +127,11 @@ def griddable(spikes: Spikes, dt: float, coincident: str) -> int:
         raise ValueError(f"`coincident` of on_grid must be 'sum' or 'one'. Got {coincident!r}.")
     check.number("`dt` of on_grid", dt)
     if not 0 < dt <= spikes.duration:
-        raise ValueError(
-            f"`dt` of on_grid must be > 0 s and at most the duration, {spikes.duration} s. Got {dt}."
-        )
+        raise ValueError(f"`dt` of on_grid must be > 0 s and at most the duration, {spikes.duration} s. Got {dt}.")
     if spikes.support is not None:
-        raise ValueError(
-            "`on_grid` takes inputs, not the activity of a surrogate layer. Got spikes with support."
-        )
+        raise ValueError("`on_grid` takes inputs, not the activity of a surrogate layer. Got spikes with support.")
     if spikes.duration / dt > check.INT32_MAX // 2:
-        raise ValueError(
-            f"`dt` of on_grid must give fewer than 2**30 steps. Got {dt} s in {spikes.duration} s."
-        )
+        raise ValueError(f"`dt` of on_grid must give fewer than 2**30 steps. Got {dt} s in {spikes.duration} s.")
     return max(round(spikes.duration / dt), 1)
 
 
@@ -180,8 +163,7 @@ def delay(delay: Any, spikes: Spikes) -> Tensor:
         raise TypeError(f"`delay` of delayed must be seconds, a number or a tensor. Got {check.kind(delay)}.")
     if exact.ndim and exact.shape != (spikes.n_units,):
         raise ValueError(
-            f"`delay` of delayed must be one number or one per unit, ({spikes.n_units},). "
-            f"Got {tuple(exact.shape)}."
+            f"`delay` of delayed must be one number or one per unit, ({spikes.n_units},). Got {tuple(exact.shape)}."
         )
     exact = torch.as_tensor(delay, dtype=torch.float64, device=spikes.times.device)
     wrong = ~(exact.detach().isfinite() & (exact.detach() >= 0))
@@ -196,9 +178,7 @@ def complete(given: AbstractSet[str], names: AbstractSet[str]) -> None:
     """Refuse to build Spikes from too few or unknown fields."""
     if given != names:
         missing, unknown = sorted(names - given), sorted(given - names)
-        raise TypeError(
-            f"`trusted` must get the fields of Spikes. Got {missing} missing and {unknown} unknown."
-        )
+        raise TypeError(f"`trusted` must get the fields of Spikes. Got {missing} missing and {unknown} unknown.")
 
 
 def _tensor(position: int, values: Any, dtype: torch.dtype | None) -> Tensor:

@@ -30,15 +30,11 @@ def latest(duration: float, dtype: torch.dtype) -> float:
 def shape(unit_shape: Any) -> tuple[int, ...]:
     """A unit shape, or a number of units, as a tuple of positive Python integers."""
     try:
-        sizes = tuple(
-            index(size) for size in (unit_shape if hasattr(unit_shape, "__len__") else (unit_shape,))
-        )
+        sizes = tuple(index(size) for size in (unit_shape if hasattr(unit_shape, "__len__") else (unit_shape,)))
     except TypeError:
         sizes = ()
     if not sizes or min(sizes) < 1:
-        raise ValueError(
-            f"`unit_shape` of Spikes must be positive whole numbers, one or a tuple. Got {unit_shape!r}."
-        )
+        raise ValueError(f"`unit_shape` of Spikes must be positive whole numbers, one or a tuple. Got {unit_shape!r}.")
     if prod(sizes) > INT32_MAX:
         raise ValueError(f"`unit_shape` of Spikes must hold fewer than 2**31 units. Got {unit_shape!r}.")
     return sizes
@@ -72,9 +68,7 @@ def _types(spikes: Spikes) -> None:
         if not isinstance(value, Tensor):
             raise TypeError(f"`{name}` of Spikes must be a tensor. Got {kind(value)}.")
         if name in _DTYPES and value.dtype != _DTYPES[name]:
-            raise TypeError(
-                f"`{name}` of Spikes must be {name_of(_DTYPES[name])}. Got {name_of(value.dtype)}."
-            )
+            raise TypeError(f"`{name}` of Spikes must be {name_of(_DTYPES[name])}. Got {name_of(value.dtype)}.")
         if name not in _DTYPES and not value.is_floating_point():
             raise TypeError(f"`{name}` of Spikes must be a floating type. Got {name_of(value.dtype)}.")
         if name not in _DTYPES and value.dtype != spikes.times.dtype:
@@ -84,8 +78,7 @@ def _types(spikes: Spikes) -> None:
             )
         if value.device != spikes.units.device:
             raise ValueError(
-                f"`{name}` of Spikes must be on the device of `units`, {spikes.units.device}. "
-                f"Got {value.device}."
+                f"`{name}` of Spikes must be on the device of `units`, {spikes.units.device}. Got {value.device}."
             )
 
 
@@ -110,9 +103,7 @@ def _shapes(spikes: Spikes) -> None:
 def _offsets(name: str, offsets: Tensor, n_events: int) -> None:
     ends = [int(offsets[0]), int(offsets[-1])] if offsets.numel() else []
     if ends != [0, n_events]:
-        raise ValueError(
-            f"`{name}` of Spikes must run from 0 to the number of events, {n_events}. Got {ends}."
-        )
+        raise ValueError(f"`{name}` of Spikes must run from 0 to the number of events, {n_events}. Got {ends}.")
     falls = offsets.diff() < 0
     if bool(falls.any()):
         sample = first(falls)
@@ -138,8 +129,7 @@ def _window(spikes: Spikes) -> None:
     steps = duration / dt
     if abs(steps - round(steps)) > _GRID_TOLERANCE:
         raise ValueError(
-            f"`duration` of Spikes must be a whole number of steps of {dt} s. "
-            f"Got {duration} s, {steps} steps."
+            f"`duration` of Spikes must be a whole number of steps of {dt} s. Got {duration} s, {steps} steps."
         )
     if steps > INT32_MAX // 2:
         raise ValueError(f"`dt` of Spikes must give fewer than 2**30 steps. Got {dt} s in {duration} s.")
@@ -153,9 +143,7 @@ def _times(spikes: Spikes) -> None:
         wrong = ~value.detach().isfinite()
         if bool(wrong.any()):
             event = first(wrong)
-            raise ValueError(
-                f"`{name}` of Spikes must be finite. Got {value[event].item()} at event {event}."
-            )
+            raise ValueError(f"`{name}` of Spikes must be finite. Got {value[event].item()} at event {event}.")
     times = spikes.times.detach()
     if not times.numel():
         return
@@ -193,21 +181,17 @@ def _support(spikes: Spikes) -> None:
         raster = (spikes.n_steps, spikes.n_samples, spikes.n_units)
         if support.values.shape != raster:
             raise ValueError(
-                f"`support.values` of Spikes must be a raster [T, B, N], {raster}. "
-                f"Got {tuple(support.values.shape)}."
+                f"`support.values` of Spikes must be a raster [T, B, N], {raster}. Got {tuple(support.values.shape)}."
             )
         return
     if support.units is None or support.steps is None or support.offsets is None:
         raise ValueError(
-            "`support` of Spikes must have all of `units`, `steps` and `offsets` or none. "
-            "Got only some of them."
+            "`support` of Spikes must have all of `units`, `steps` and `offsets` or none. Got only some of them."
         )
     for name in ("units", "steps", "offsets"):
         value = getattr(support, name)
         if value.dtype != _DTYPES[name]:
-            raise TypeError(
-                f"`support.{name}` of Spikes must be {name_of(_DTYPES[name])}. Got {name_of(value.dtype)}."
-            )
+            raise TypeError(f"`support.{name}` of Spikes must be {name_of(_DTYPES[name])}. Got {name_of(value.dtype)}.")
     if not support.values.shape == support.units.shape == support.steps.shape or support.values.ndim != 1:
         raise ValueError(
             f"`support` of Spikes must have one unit and step per value. Got {tuple(support.values.shape)}, "

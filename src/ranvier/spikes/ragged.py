@@ -20,9 +20,7 @@ def offsets_of(sample: Int[Tensor, " event"], n_samples: int) -> Int64[Tensor, "
     return torch.searchsorted(sample.contiguous(), bounds)
 
 
-def offsets_where(
-    offsets: Int64[Tensor, " bounds"], keep: Bool[Tensor, " event"]
-) -> Int64[Tensor, " bounds"]:
+def offsets_where(offsets: Int64[Tensor, " bounds"], keep: Bool[Tensor, " event"]) -> Int64[Tensor, " bounds"]:
     """The offsets after only the events with `keep` true remain."""
     kept_before = torch.cat([offsets.new_zeros(1), keep.cumsum(0)])
     return kept_before.index_select(0, offsets)

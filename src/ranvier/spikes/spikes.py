@@ -204,9 +204,7 @@ class Spikes:
     def on_grid_only(self, name: str) -> float:
         """The grid step, or a ValueError that says `name` needs a grid."""
         if self.dt is None:
-            raise ValueError(
-                f"`{name}` needs spikes on a time grid; call `on_grid(dt)` first. Got continuous time."
-            )
+            raise ValueError(f"`{name}` needs spikes on a time grid; call `on_grid(dt)` first. Got continuous time.")
         return self.dt
 
     def __len__(self) -> int:

@@ -82,8 +82,7 @@ class RunConfig:
                 raise ValueError(f"`{name}` must be a finite number > 0. Got {value}.")
         if not 1 <= round(self.duration / self.dt) <= _MOST_STEPS or self.dt > self.duration:
             raise ValueError(
-                f"`dt` must divide a sample of {self.duration} s into 1 to {_MOST_STEPS:,} steps. "
-                f"Got {self.dt}."
+                f"`dt` must divide a sample of {self.duration} s into 1 to {_MOST_STEPS:,} steps. Got {self.dt}."
             )
         if not 0 <= self.drop < 1:
             raise ValueError(f"`drop` must be a probability below 1. Got {self.drop}.")
@@ -95,9 +94,7 @@ class RunConfig:
     def _check_choices(self) -> None:
         for name, choices in (("dataset", DATASETS), ("gradient", GRADIENTS)):
             if getattr(self, name) not in choices:
-                raise ValueError(
-                    f"`{name}` must be one of {', '.join(choices)}. Got {getattr(self, name)!r}."
-                )
+                raise ValueError(f"`{name}` must be one of {', '.join(choices)}. Got {getattr(self, name)!r}.")
         if self.gradient == "eventprop":
             for name in ("surrogate", "surrogate_scale"):
                 if getattr(self, name) is not None:

@@ -35,9 +35,7 @@ def build(config: RunConfig) -> Study:
     output_weights = init.normal(*config.output_weights)
     if config.gradient == "eventprop":
         loss = FirstSpikeCrossEntropy()
-        output = Spiking(
-            config.hidden, _N_OUT, neuron, gradient=gradient, weights=output_weights, generator=source
-        )
+        output = Spiking(config.hidden, _N_OUT, neuron, gradient=gradient, weights=output_weights, generator=source)
     else:
         loss = MaxOverTimeCrossEntropy()
         readout = LI(tau_mem=config.tau_mem, tau_syn=config.tau_syn)

@@ -133,9 +133,7 @@ def fit(
         if not len(data):
             raise ValueError(f"`{name}` of fit must hold at least one sample. Got none.")
     guard = Guard(network)
-    optimiser = torch.optim.Adam(
-        guard.parameters, config.learning_rate, betas=config.betas, eps=config.eps, fused=True
-    )
+    optimiser = torch.optim.Adam(guard.parameters, config.learning_rate, betas=config.betas, eps=config.eps, fused=True)
     task = Task(network, loss, train, regularisers or {}, augment, optimiser, guard)
     keeper = Keeper() if run_dir is None else FolderKeeper(Path(run_dir), resume=resume)
     so_far, settings = _start(keeper.loaded, config, network, optimiser)
@@ -190,18 +188,12 @@ def _start(
     kept = content["settings"]
     for name, value in settings.items():
         if value != kept[name] and not (name == "threads" and value is None):
-            raise RunError(
-                f"`{name}` of FitConfig must be as when the run was started, {kept[name]}. Got {value}."
-            )
+            raise RunError(f"`{name}` of FitConfig must be as when the run was started, {kept[name]}. Got {value}.")
     if content["epoch"] > config.epochs:
-        raise RunError(
-            f"`epochs` of FitConfig must be at least those done, {content['epoch']}. Got {config.epochs}."
-        )
+        raise RunError(f"`epochs` of FitConfig must be at least those done, {content['epoch']}. Got {config.epochs}.")
     try:
         network.load_state_dict(content["network"])
     except RuntimeError as error:
-        raise RunError(
-            "`network` of fit must be built as when the run was started. Got other layers."
-        ) from error
+        raise RunError("`network` of fit must be built as when the run was started. Got other layers.") from error
     optimiser.load_state_dict(content["optimiser"])
     return FitResult(**{known.name: content[known.name] for known in fields(FitResult)}), kept

@@ -70,9 +70,7 @@ class Guard:
         norms = torch.stack(_norms([value.detach() for value in self.parameters])).tolist()
         self._check(norms, [], [], where)
 
-    def _check(
-        self, weights: Sequence[float], losses: Sequence[float], gradients: Sequence[float], where: str
-    ) -> None:
+    def _check(self, weights: Sequence[float], losses: Sequence[float], gradients: Sequence[float], where: str) -> None:
         watched = [
             *(("the weights", name, norm) for name, norm in zip(self.names, weights, strict=True)),
             *zip(("the loss", "the penalty"), ("", ""), losses, strict=False),

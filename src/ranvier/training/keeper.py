@@ -24,9 +24,7 @@ class Keeper:
     def begin(self, after_epoch: int) -> None:
         """Training goes on after this epoch."""
 
-    def keep(
-        self, progress: dict[str, Any], network: dict[str, Any], rest: dict[str, Any], *, best: bool
-    ) -> None:
+    def keep(self, progress: dict[str, Any], network: dict[str, Any], rest: dict[str, Any], *, best: bool) -> None:
         """An epoch ended.
 
         Args:
@@ -72,9 +70,7 @@ class FolderKeeper(Keeper):
         self._metrics = MetricsFile(self.folder, after_epoch)
         self._board = Board(self.folder)
 
-    def keep(
-        self, progress: dict[str, Any], network: dict[str, Any], rest: dict[str, Any], *, best: bool
-    ) -> None:
+    def keep(self, progress: dict[str, Any], network: dict[str, Any], rest: dict[str, Any], *, best: bool) -> None:
         """See `Keeper`. The checkpoint comes last: what is newer is removed or rewritten on resuming."""
         line = progress["metrics"]
         self._metrics.append(line)

@@ -77,9 +77,7 @@ class Live(View):
     def begin_epoch(self, epoch: int, epochs: int, n_samples: int) -> None:
         """See `View`."""
         self._started = time.monotonic()
-        self.progress.reset(
-            self.task, total=n_samples, epoch=f"{epoch}/{epochs}", loss=float("nan"), speed=0.0
-        )
+        self.progress.reset(self.task, total=n_samples, epoch=f"{epoch}/{epochs}", loss=float("nan"), speed=0.0)
 
     def batch(self, done: int, loss: float) -> None:
         """See `View`."""
@@ -87,9 +85,7 @@ class Live(View):
         if now - self._shown < _REFRESH:
             return
         self._shown = now
-        self.progress.update(
-            self.task, completed=done, loss=loss, speed=done / max(now - self._started, 1e-9)
-        )
+        self.progress.update(self.task, completed=done, loss=loss, speed=done / max(now - self._started, 1e-9))
         self.progress.refresh()
 
     def end_epoch(self, line: Mapping[str, Any], epochs: int) -> None:

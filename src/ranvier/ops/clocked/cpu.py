@@ -224,7 +224,7 @@ def _join(parts: list[_Buffers], name: str) -> Array:
 
 @dataclass(frozen=True)
 class Cotangents:
-    """Incoming gradients: times, amplitudes and marks per emitted spike [E'], support cells, trace [T, B, N], final state."""
+    """Incoming gradients: per emitted spike (times, amplitudes, marks), support, trace [T, B, N], final state."""
 
     times: Array
     amplitudes: Array
@@ -285,20 +285,14 @@ def backward(
     incoming: Cotangents,
     wanted: Wanted,
 ) -> Gradients:
-    """The adjoint of `forward`.
+    """The adjoint of `forward`, whose arguments come first and whose results follow.
 
-    Args:
-        plan, n_steps, events, amplitudes, w_in, w_rec, numbers, initial: as in `forward`.
-        far: silent input cells whose amplitude gradient is wanted (compact), or None.
-        far_is_dense: whether `mu` is wanted, from which the gradient of every input cell follows.
-        spikes, values: as emitted, values being bounded slopes (EventProp) or V (surrogate).
-        h, support_h, dense_h: the surrogate's derivative at spikes, support cells, all cells (empty where the kernel
-            evaluates the plan's expression with `scale`).
-        support, support_values, dense_values: as emitted.
-        incoming: gradients from above.
-        wanted: gradients asked for.
+    `far` lists silent input cells whose amplitude gradient is wanted (compact); `far_is_dense` asks for `mu` instead,
+    from which the gradient of every input cell follows. `values` are bounded slopes (EventProp) or V (surrogate); `h`,
+    `support_h` and `dense_h` the surrogate's derivative at spikes, support cells and all cells (empty where the kernel
+    evaluates the plan's expression with `scale`).
     """
-    real, n_samples, (n_in, n_units) = w_in.dtype, events.offsets.size - 1, w_in.shape
+    real, n_samples, n_units = w_in.dtype, events.offsets.size - 1, w_in.shape[1]
     dense = plan.support == "dense" and plan.recurrent and plan.through_recurrence and not wanted.flow
     run = kernel(
         _PACKAGE,

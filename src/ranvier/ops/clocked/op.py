@@ -69,12 +69,19 @@ def _state_names(dynamics: Dynamics, w_rec: Tensor | None) -> tuple[str, ...]:
 
 
 def _check(
-    spikes: Spikes, w_in: Tensor, w_rec: Tensor | None, dynamics: Dynamics, gradient: Gradient, forced: Spikes | None
+    spikes: Spikes,
+    w_in: Tensor,
+    w_rec: Tensor | None,
+    dynamics: Dynamics,
+    gradient: Gradient,
+    forced: Spikes | None,
 ) -> None:
     spikes.on_grid_only("clocked")
     n_units = w_in.shape[1]
     if spikes.n_units != w_in.shape[0]:
-        raise ValueError(f"`spikes` must come from as many units as `w_in` has rows, {w_in.shape[0]}. Got {spikes.n_units}.")
+        raise ValueError(
+            f"`spikes` must come from as many units as `w_in` has rows, {w_in.shape[0]}. Got {spikes.n_units}."
+        )
     if w_rec is not None and tuple(w_rec.shape) != (n_units, n_units):
         raise ValueError(f"`w_rec` must be [{n_units}, {n_units}]. Got {list(w_rec.shape)}.")
     if dynamics.threshold is None:
@@ -86,7 +93,7 @@ def _check(
     if isinstance(gradient, EventProp):
         if dynamics.structure.arrival == "before":
             raise ValueError(
-                "`gradient` of a neuron whose input moves the membrane at once (LIF) must be a Surrogate: its spike times "
+                "`gradient` of a neuron whose input moves the membrane at once must be a Surrogate: its spike times "
                 "equal its input times, so their derivative by the weights is zero. Got EventProp."
             )
         if dynamics.structure.reset == "none":
@@ -129,7 +136,7 @@ def _reference(
     sample, step, unit = fires.transpose(0, 1).nonzero(as_tuple=True)
     cells = (step, sample, unit)
     exact = isinstance(gradient, EventProp)
-    grid = (step.double() * spikes.dt).to(w_in.dtype)  # pyright: ignore[reportOptionalOperand]
+    grid = (step.double() * spikes.on_grid_only("clocked")).to(w_in.dtype)
     emitted = spikes.trusted(
         units=unit.to(torch.int32),
         times=grid + emission.shifts[cells] if exact else grid,
@@ -289,11 +296,14 @@ def _to_arrays(dynamics: Dynamics, width: float) -> cpu.Coefficients:
     )
 
 
+_DIFFERENTIABLE = ("times", "amplitudes", "far", "w_in", "w_rec", "propagator", "drift", "threshold", "initial")
+
+
 class _Clocked(torch.autograd.Function):
     """The kernels in autograd: tensors that may carry gradient go in and out, everything else travels in the call."""
 
     @staticmethod
-    def forward(  # noqa: PLR0913
+    def forward(
         ctx: Any,
         call: _Call,
         times: Tensor,
@@ -319,7 +329,9 @@ class _Clocked(torch.autograd.Function):
             call.forced,
         )
         if emitted.consumed != spikes.n_events:
-            raise RuntimeError(f"The kernel consumed {emitted.consumed} of {spikes.n_events} events: steps are unsorted.")
+            raise RuntimeError(
+                f"The kernel consumed {emitted.consumed} of {spikes.n_events} events: steps are unsorted."
+            )
         call.emitted = emitted
         ctx.call = call
         values = torch.from_numpy(emitted.values)
@@ -350,13 +362,7 @@ class _Clocked(torch.autograd.Function):
         amplitudes, w_in, w_rec, initial, values = ctx.saved_tensors
         emitted, plan = call.emitted, call.plan
         assert emitted is not None
-        needs = dict(
-            zip(
-                ("call", "times", "amplitudes", "far", "w_in", "w_rec", "propagator", "drift", "threshold", "initial"),
-                ctx.needs_input_grad,
-                strict=True,
-            )
-        )
+        needs: dict[str, bool] = dict(zip(_DIFFERENTIABLE, ctx.needs_input_grad[1:], strict=True))
         g_times, g_amplitudes, g_marks, g_support, g_final = (inputs.array(g) for g in incoming)
         none = np.empty((0, 0, 0), w_in.numpy().dtype)
         h, support_h, dense_h = _surrogate_derivatives(call, values)
@@ -385,7 +391,11 @@ class _Clocked(torch.autograd.Function):
                 times=g_times,
                 amplitudes=g_amplitudes,
                 marks=g_marks,
-                support=g_support if plan.support == "compact" else none[0, 0] if none.size else np.empty(0, none.dtype),
+                support=g_support
+                if plan.support == "compact"
+                else none[0, 0]
+                if none.size
+                else np.empty(0, none.dtype),
                 dense=g_support if plan.support == "dense" else none,
                 trace=none,
                 final=g_final,
@@ -402,7 +412,7 @@ class _Clocked(torch.autograd.Function):
 
 
 def _surrogate_derivatives(call: _Call, values: Tensor) -> tuple[cpu.Array, cpu.Array, cpu.Array]:
-    """h at the spikes, the support cells and, for dense support, every cell."""
+    """H at the spikes, the support cells and, for dense support, every cell."""
     gradient, emitted = call.gradient, call.emitted
     assert emitted is not None
     empty, none = np.empty(0, emitted.values.dtype), np.empty((0, 0, 0), emitted.values.dtype)

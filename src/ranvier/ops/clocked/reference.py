@@ -1,7 +1,8 @@
 """Events to events on a time grid: the truth, in plain torch.
 
-Dense rasters, one Python step per time step, differentiable by autograd. Both gradient methods share this loop and differ only
-in `emit`: a surrogate replaces the spike's derivative; EventProp lets the adjoint jump (README.md has the derivation).
+Dense rasters, one Python step per time step, differentiable by autograd. Both gradient methods share this loop and
+differ only in `emit`: a surrogate replaces the spike's derivative; EventProp lets the adjoint jump (README.md has the
+derivation).
 
 Axis letters: T steps, B samples, N units, S states. The state x is [S, B, N], the membrane first.
 """
@@ -9,6 +10,7 @@ Axis letters: T steps, B samples, N units, S states. The state x is [S, B, N], t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -87,8 +89,9 @@ def run(
             x = arrive(x, current + own, own_shift if shift is None else shift + own_shift, dynamics)
         steps.append((spikes, moved, marks, membrane, slope))
     empty = raster.new_zeros(0, *state.shape[1:])
-    rasters = [torch.stack(column) for column in zip(*steps, strict=True)] if steps else [empty] * 5
-    return Emission(*rasters, x, pending)
+    columns = [torch.stack(column) for column in zip(*steps, strict=True)] if steps else [empty] * 5
+    all_spikes, all_shifts, all_marks, all_membranes, all_slopes = columns
+    return Emission(all_spikes, all_shifts, all_marks, all_membranes, all_slopes, x, pending)
 
 
 def flow(x: Tensor, dynamics: Dynamics) -> Tensor:
@@ -112,16 +115,12 @@ def emit(
     threshold, reset = dynamics.threshold, dynamics.structure.reset
     assert threshold is not None
     if isinstance(gradient, EventProp):
-        shifts, marks, x = _Jump.apply(
-            x, fires, slope.detach(), threshold, dynamics.reset_row, dynamics.leak, reset, gradient.min_slope
-        )
+        shifts, marks, x = _Jump.apply(x, fires, slope.detach(), threshold, dynamics, gradient.min_slope)
         return fires, shifts, marks, x
     spikes = _Spike.apply((x[0] - threshold) / threshold, fires, gradient.shape)
     felt = spikes if gradient.through_reset else spikes.detach()
-    if reset == "zero":
-        membrane = x[0] * (1 - felt)
-    else:
-        membrane = x[0] - felt * threshold if reset == "subtract" else x[0]
+    taken = {"zero": x[0], "subtract": threshold, "none": torch.zeros_like(threshold)}[reset]
+    membrane = x[0] - felt * taken
     nothing = torch.zeros_like(fires)
     return spikes, nothing, nothing, torch.cat([membrane[None], x[1:]])
 
@@ -130,37 +129,40 @@ class _Spike(torch.autograd.Function):
     """The spike with a surrogate's derivative."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, fires: Tensor, shape: Shape) -> Tensor:  # noqa: ANN001
+    def forward(ctx: Any, x: Tensor, fires: Tensor, shape: Shape) -> Tensor:
         ctx.save_for_backward(x)
         ctx.shape = shape
         return fires.clone()
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN001
+    def backward(ctx: Any, *incoming: Tensor) -> tuple[Tensor, None, None]:
         (x,) = ctx.saved_tensors
-        return grad * ctx.shape(x), None, None
+        return incoming[0] * ctx.shape(x), None, None
 
 
 class _Jump(torch.autograd.Function):
     """The spike whose adjoint jumps: EventProp on a grid, the equation in gradients/eventprop.py."""
 
     @staticmethod
-    def forward(ctx, x, fires, slope, threshold, reset_row, leak, reset, min_slope):  # noqa: ANN001, ANN205, PLR0913
-        slope = torch.maximum(slope, min_slope * threshold)
-        ctx.save_for_backward(fires, slope, threshold, reset_row, leak)
+    def forward(
+        ctx: Any, x: Tensor, fires: Tensor, slope: Tensor, threshold: Tensor, dynamics: Dynamics, min_slope: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.save_for_backward(fires, torch.maximum(slope, min_slope * threshold), threshold)
+        ctx.dynamics = dynamics
         after = x.clone()
-        after[0] -= fires * (x[0] if reset == "zero" else threshold)
+        after[0] -= fires * (x[0] if dynamics.structure.reset == "zero" else threshold)
         return torch.zeros_like(fires), fires.clone(), after
 
     @staticmethod
-    def backward(ctx, g_time: Tensor, g_mark: Tensor, mu: Tensor):  # noqa: ANN001, ANN205
-        fires, slope, threshold, reset_row, leak = ctx.saved_tensors
-        own = (_row(reset_row, mu) * mu).sum(0)
-        jump = torch.where(fires > 0, (threshold * own - g_time) / (leak * slope), 0.0)
+    def backward(ctx: Any, *incoming: Tensor) -> tuple[Tensor | None, ...]:
+        g_time, g_mark, mu = incoming
+        fires, slope, threshold = ctx.saved_tensors
+        own = (_row(ctx.dynamics.reset_row, mu) * mu).sum(0)
+        jump = torch.where(fires > 0, (threshold * own - g_time) / (ctx.dynamics.leak * slope), 0.0)
         before = mu[0] + jump
         g_threshold = (-fires * before).sum(0)
         mu = torch.cat([(before + fires * g_mark / threshold)[None], mu[1:]])
-        return mu, None, None, g_threshold if threshold.ndim else g_threshold.sum(), None, None, None, None
+        return mu, None, None, g_threshold if threshold.ndim else g_threshold.sum(), None, None
 
 
 def _row(coefficients: Tensor, x: Tensor) -> Tensor:

@@ -44,7 +44,9 @@ def readout(
     path = inputs.choose(backend, w_in)
     spikes.on_grid_only("readout")
     if spikes.n_units != w_in.shape[0]:
-        raise ValueError(f"`spikes` must come from as many units as `w_in` has rows, {w_in.shape[0]}. Got {spikes.n_units}.")
+        raise ValueError(
+            f"`spikes` must come from as many units as `w_in` has rows, {w_in.shape[0]}. Got {spikes.n_units}."
+        )
     if dynamics.structure.per_unit and dynamics.leak.shape[0] != w_in.shape[1]:
         raise ValueError(f"`dynamics` must describe {w_in.shape[1]} units. Got {dynamics.leak.shape[0]}.")
     spikes = inputs.cast(spikes, w_in.dtype)
@@ -73,7 +75,7 @@ class _Readout(torch.autograd.Function):
     """The kernels in autograd."""
 
     @staticmethod
-    def forward(  # noqa: PLR0913
+    def forward(
         ctx: Any,
         spikes: Spikes,
         dynamics: Dynamics,
@@ -106,11 +108,12 @@ class _Readout(torch.autograd.Function):
         return torch.from_numpy(found.trace), torch.from_numpy(found.final)
 
     @staticmethod
-    def backward(ctx: Any, g_trace: Tensor, g_final: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *incoming: Tensor) -> tuple[Tensor | None, ...]:
+        g_trace, g_final = incoming
         plan, n_steps, events, far, numbers, dynamics = ctx.call
         amplitudes, w_in, initial = ctx.saved_tensors
         names = ("times", "amplitudes", "far", "w_in", "propagator", "drift", "initial")
-        needs = dict(zip(names, ctx.needs_input_grad[2:], strict=True))
+        needs: dict[str, bool] = dict(zip(names, ctx.needs_input_grad[2:], strict=True))
         far_is_dense = needs["far"] and far is None
         real = w_in.numpy().dtype
         none, nothing = np.empty(0, real), np.empty((0, 0, 0), real)
@@ -144,7 +147,17 @@ class _Readout(torch.autograd.Function):
             ),
         )
         grads = inputs.gradients(found, needs, dynamics, w_in, far_is_dense)
-        return None, None, grads.times, grads.amplitudes, grads.far, grads.w_in, grads.propagator, grads.drift, grads.initial
+        return (
+            None,
+            None,
+            grads.times,
+            grads.amplitudes,
+            grads.far,
+            grads.w_in,
+            grads.propagator,
+            grads.drift,
+            grads.initial,
+        )
 
 
 def _plan(dynamics: Dynamics, w_in: Tensor) -> cpu.Plan:
