@@ -3,7 +3,7 @@
 Kernel and reference run the same events; every gradient is taken from random cotangents on everything the op returns.
 The kernel may differ from the float64 reference by twice what the float32 reference does (L2 norm per tensor, floor
 1e-6); in float64 by 1e-11. The reference's error is one random draw; where that decides (sums that cancel down to one
-number), it is drawn again with other roundings of the weights, and the largest counts.
+number), it is drawn again with other roundings of what is given, and the largest counts.
 """
 
 from __future__ import annotations
@@ -89,11 +89,14 @@ class Outcome:
 
 
 def run(case: Case, backend: str, dtype: torch.dtype, forced: Spikes | None = None, jitter: int = 0) -> Outcome:
-    """Run a case forwards and backwards on one path; `jitter` > 0 draws another rounding of the input weights."""
+    """Run a case forwards and backwards on one path; `jitter` > 0 draws another rounding of what is given."""
     given = tensors(case)
     if jitter:
-        noise = torch.rand(given["w_in"].shape, generator=torch.Generator().manual_seed(jitter)).double() - 0.5
-        given["w_in"] = given["w_in"] * (1 + torch.finfo(dtype).eps * noise)
+        generator = torch.Generator().manual_seed(jitter)
+        for name, value in given.items():
+            if value.is_floating_point() and not name.startswith("cotangent"):
+                noise = torch.rand(value.shape, generator=generator).double() - 0.5
+                given[name] = value * (1 + torch.finfo(dtype).eps * noise)
     source = Spikes.from_dense(given["raster"].to(dtype), dt=DT)
     leaves = {
         "times": source.times.clone().requires_grad_(),

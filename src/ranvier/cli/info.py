@@ -10,10 +10,10 @@ def run() -> dict[str, Any]:
     """Versions, backends, threads and the cache folder."""
     from importlib.metadata import version
 
-    import pooch
     import torch
 
     import ranvier
+    from ranvier.ops.compile import cache_folder
 
     return {
         "version": ranvier.__version__,
@@ -22,5 +22,5 @@ def run() -> dict[str, Any]:
         "numba": version("numba"),
         "backends": ["numba", "reference"],
         "threads": torch.get_num_threads(),
-        "cache": str(pooch.os_cache("ranvier")),
+        "cache": str(cache_folder().parent),
     }

@@ -25,11 +25,15 @@ _YINYANG_EVENTPROP = RunConfig(
     hidden_weights=(1.5, 0.78),
     output_weights=(0.93, 0.1),
 )
+# chosen on the validation split of seed 0
 _YINYANG_SURROGATE = replace(
     _YINYANG_EVENTPROP,
     gradient="surrogate",
     surrogate="superspike",
-    surrogate_scale=10.0,
+    surrogate_scale=20.0,
+    epochs=40,
+    learning_rate=1e-2,
+    decay=0.93,
     output_weights=(0.0, 0.1),
 )
 # Wunderlich & Pehle 2021, with a tenth of their epochs

@@ -130,7 +130,7 @@ def _reference(
         gradient,
         initial[:n_states],
         pending,
-        None if forced is None else forced._with(unit_shape=(forced.n_units,)).to_dense().detach(),
+        None if forced is None else forced._with(unit_shape=(forced.n_units,)).to_dense().detach().to(w_in.dtype),
     )
     fires = emission.spikes.detach() > 0
     sample, step, unit = fires.transpose(0, 1).nonzero(as_tuple=True)
