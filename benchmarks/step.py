@@ -10,6 +10,7 @@ checked against the loop: equal outputs, equal spikes. Memory is measured in a p
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import json
 import platform
@@ -82,6 +83,7 @@ def memory(name: str) -> dict[str, float]:
     given = problem(Work(), GAIN)
     step = stepper(name, given)
     gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what the warm step freed goes back, so that taking it again counts
     base = _rss("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     for _ in range(3):

@@ -156,19 +156,19 @@ def test_a_shape_of_your_own_trains_a_layer():
 
 def test_the_kernels_expression_is_the_shape() -> None:
     x = torch.linspace(-3, 3, 101, dtype=torch.float64)
-    shape = SuperSpike(7.0)
+    shape = rv.SuperSpike(7.0)
     assert shape.expression is not None
     found = eval(shape.expression, {"x": x, "scale": 7.0, "one": 1.0})
     torch.testing.assert_close(found, shape(x.clone()))
 
 
 def test_an_overriding_subclass_does_not_inherit_the_expression() -> None:
-    class Flat(SuperSpike):
+    class Flat(rv.SuperSpike):
         def __call__(self, x):
             return torch.ones_like(x)
 
-    class Renamed(SuperSpike):
+    class Renamed(rv.SuperSpike):
         pass
 
     assert Flat().expression is None
-    assert Renamed().expression == SuperSpike.expression
+    assert Renamed().expression == rv.SuperSpike.expression
