@@ -127,3 +127,11 @@ def test_an_unwritable_cache_warns_and_still_works(tmp_path, monkeypatch) -> Non
         monkeypatch.undo()
         for cached in (compiling.kernel, compiling._writable_folder):
             cached.cache_clear()
+
+
+def test_a_second_derivative_is_refused_not_wrong() -> None:
+    w = torch.full((2, 3), 9.0, requires_grad=True)
+    out, _ = clocked(given(), w, None, NUMBERS, EventProp())
+    (first,) = torch.autograd.grad(out.times.square().sum(), w, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.sum().backward()

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ranvier.gradients import EventProp, Gradient, Surrogate
 from ranvier.neurons import Dynamics
@@ -340,31 +341,32 @@ class _Clocked(torch.autograd.Function):
             call.clipped = int((values < least).sum())
             values = torch.maximum(values, least)
         ctx.save_for_backward(amplitudes, w_in, w_rec, initial, values)
-        out_times = torch.from_numpy(emitted.spikes.steps * np.float64(spikes.dt)).to(times.dtype)  # pyright: ignore
+        out_times = torch.from_numpy(emitted.spikes.steps * np.float64(spikes.on_grid_only("clocked"))).to(times.dtype)
         ones = torch.ones_like(values)
         if call.plan.support == "dense":
             support = values.new_zeros(()).expand(emitted.trace.shape)
         else:
             support = values.new_zeros(emitted.support_values.shape)
         final = torch.from_numpy(emitted.final)
-        marks = ones if call.plan.method == "eventprop" else values.new_zeros(0)
-        if call.plan.method == "eventprop":
-            amplitudes_out = torch.ones_like(values)
-            ctx.mark_non_differentiable(amplitudes_out, support)
+        marks = torch.ones_like(values)
+        if isinstance(call.gradient, EventProp):
+            ctx.mark_non_differentiable(ones, support)
         else:
-            amplitudes_out = ones
             ctx.mark_non_differentiable(out_times, marks)
-        return out_times, amplitudes_out, marks, support, final
+        return out_times, ones, marks, support, final
 
     @staticmethod
-    def backward(ctx: Any, *incoming: Tensor) -> tuple[Tensor | None, ...]:
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (the decorator hides the signature)
+        ctx: Any, *incoming: Tensor
+    ) -> tuple[Tensor | None, ...]:
         call: _Call = ctx.call
         amplitudes, w_in, w_rec, initial, values = ctx.saved_tensors
         emitted, plan = call.emitted, call.plan
         assert emitted is not None
         needs: dict[str, bool] = dict(zip(_DIFFERENTIABLE, ctx.needs_input_grad[1:], strict=True))
         g_times, g_amplitudes, g_marks, g_support, g_final = (inputs.array(g) for g in incoming)
-        none = np.empty((0, 0, 0), w_in.numpy().dtype)
+        none = np.empty((1, 1, 0), w_in.numpy().dtype)
         h, support_h, dense_h = _surrogate_derivatives(call, values)
         far_is_dense = needs["far"] and call.far is None
         found = cpu.backward(
@@ -391,11 +393,7 @@ class _Clocked(torch.autograd.Function):
                 times=g_times,
                 amplitudes=g_amplitudes,
                 marks=g_marks,
-                support=g_support
-                if plan.support == "compact"
-                else none[0, 0]
-                if none.size
-                else np.empty(0, none.dtype),
+                support=g_support if plan.support == "compact" else none[0, 0],
                 dense=g_support if plan.support == "dense" else none,
                 trace=none,
                 final=g_final,
@@ -412,7 +410,7 @@ class _Clocked(torch.autograd.Function):
 
 
 def _surrogate_derivatives(call: _Call, values: Tensor) -> tuple[cpu.Array, cpu.Array, cpu.Array]:
-    """H at the spikes, the support cells and, for dense support, every cell."""
+    """The surrogate's derivative at the spikes, the support cells and, for dense support, every cell."""
     gradient, emitted = call.gradient, call.emitted
     assert emitted is not None
     empty, none = np.empty(0, emitted.values.dtype), np.empty((0, 0, 0), emitted.values.dtype)

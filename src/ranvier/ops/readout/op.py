@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ranvier.neurons import Dynamics
 from ranvier.ops import inputs
@@ -108,7 +109,10 @@ class _Readout(torch.autograd.Function):
         return torch.from_numpy(found.trace), torch.from_numpy(found.final)
 
     @staticmethod
-    def backward(ctx: Any, *incoming: Tensor) -> tuple[Tensor | None, ...]:
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (the decorator hides the signature)
+        ctx: Any, *incoming: Tensor
+    ) -> tuple[Tensor | None, ...]:
         g_trace, g_final = incoming
         plan, n_steps, events, far, numbers, dynamics = ctx.call
         amplitudes, w_in, initial = ctx.saved_tensors
