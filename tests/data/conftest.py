@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_mnist import NAMES, idx_bytes, tiny_arrays
+from tests.data.tiny_mnist import NAMES, idx_bytes, tiny_arrays
 
 
 @pytest.fixture

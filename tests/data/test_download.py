@@ -7,7 +7,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from tiny_mnist import NAMES, idx_bytes, tiny_arrays
+from tests.data.tiny_mnist import NAMES, idx_bytes, tiny_arrays
 
 from ranvier.data import load_fashion_mnist, load_mnist, mnist
 from ranvier.data.download import download

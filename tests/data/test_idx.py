@@ -3,7 +3,7 @@ import gzip
 import numpy as np
 import pytest
 import torch
-from tiny_mnist import idx_bytes
+from tests.data.tiny_mnist import idx_bytes
 
 from ranvier.data import read_idx
 from ranvier.errors import DataError

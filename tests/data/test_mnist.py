@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_mnist import NAMES, tiny_arrays
+from tests.data.tiny_mnist import NAMES, tiny_arrays
 
 from ranvier.data import load_fashion_mnist, load_mnist, pixel_latency
 from ranvier.errors import DataError

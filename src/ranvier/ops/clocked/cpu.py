@@ -17,7 +17,7 @@ from ranvier.ops.compile import kernel
 
 Array = NDArray[Any]
 _PACKAGE = "ranvier.ops.clocked"
-_BLOCK = 16  # samples that share a product; measured: benchmarks/README.md
+_BLOCK = 16  # samples that share a product; their states and the rows of weights in use stay in L1
 
 
 class EventList(NamedTuple):
