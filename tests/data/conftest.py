@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from tests.data.tiny_mnist import NAMES, idx_bytes, tiny_arrays
 
 

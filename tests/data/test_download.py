@@ -7,11 +7,11 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from tests.data.tiny_mnist import NAMES, idx_bytes, tiny_arrays
 
 from ranvier.data import load_fashion_mnist, load_mnist, mnist
 from ranvier.data.download import download
 from ranvier.errors import DataError
+from tests.data.tiny_mnist import NAMES, idx_bytes, tiny_arrays
 
 
 class _Handler(SimpleHTTPRequestHandler):

@@ -132,6 +132,7 @@ DOT = torch.full((1, 1, 1), 9, dtype=torch.uint8)
         (lambda: pixel_latency(DOT, 1.0, duration=float("nan")), ValueError, "`t_max`.*nan s. Got 1.0."),
     ],
 )
+@pytest.mark.usefixtures("as_users_run_it")
 def test_wrong_arguments_are_named(call, error, message):
     with pytest.raises(error, match=message):
         call()

@@ -3,10 +3,10 @@ import gzip
 import numpy as np
 import pytest
 import torch
-from tests.data.tiny_mnist import idx_bytes
 
 from ranvier.data import read_idx
 from ranvier.errors import DataError
+from tests.data.tiny_mnist import idx_bytes
 
 IMAGES = np.arange(24).reshape(2, 3, 4)
 WHOLE = idx_bytes(IMAGES)

@@ -120,6 +120,7 @@ def test_collate_refuses_nothing_and_mixtures(data):
         ),
     ],
 )
+@pytest.mark.usefixtures("as_users_run_it")
 def test_wrong_arguments_are_named(data, change, error, message):
     arguments = {"inputs": data.inputs, "labels": data.labels, "n_classes": 4} | change
     with pytest.raises(error, match=message):

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.data.tiny_mnist import NAMES, tiny_arrays
 
 from ranvier.data import load_fashion_mnist, load_mnist, pixel_latency
 from ranvier.errors import DataError
+from tests.data.tiny_mnist import NAMES, tiny_arrays
 
 REAL_MNIST = Path(__file__).parents[2].parent / "shared" / "data" / "mnist"
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
@@ -111,6 +111,7 @@ def test_files_that_do_not_fit_are_named(write_mnist, changed, message):
         load_mnist(write_mnist(**changed), n_validation=2)
 
 
+@pytest.mark.usefixtures("as_users_run_it")
 def test_wrong_arguments_are_named(write_mnist):
     folder = write_mnist()
     with pytest.raises(ValueError, match=r"`n_validation` must be >= 0. Got -1."):

@@ -86,6 +86,7 @@ def test_times_can_be_chosen_and_the_bias_left_out():
     assert late[:, 4].unique().tolist() == pytest.approx([20e-3])
 
 
+@pytest.mark.usefixtures("as_users_run_it")
 def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match=r"`n_points` of yinyang_points must be >= 1. Got 0."):
         yinyang_points(0, 1)
