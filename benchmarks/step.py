@@ -4,7 +4,8 @@
 
 All ways train the same batch from the same weights in one process. Rounds alternate between them; in a round each way
 takes one step that is not counted (it finds the other's data in the caches) and then a few that are. A way is first
-checked against the loop: equal outputs, equal spikes. Memory is measured in a process of its own per way.
+checked against the loop: equal outputs, equal spikes. The ratio "round by round" is the median over the rounds of the
+ratio of their medians. Memory is measured in a process of its own per way.
 """
 
 from __future__ import annotations
@@ -76,6 +77,11 @@ def times(given: Problem, rounds: int) -> dict[str, list[float]]:
     return taken
 
 
+def by_round(values: list[float]) -> list[list[float]]:
+    """The counted steps of each round."""
+    return [values[start : start + STEPS_PER_ROUND] for start in range(0, len(values), STEPS_PER_ROUND)]
+
+
 def memory(name: str) -> dict[str, float]:
     """MB held and worked on in a step (counted), and the rise of peak RSS over the warm process (measured)."""
     warm = problem(Work(batch=1), GAIN)
@@ -125,7 +131,7 @@ def main() -> None:
     for name, values in taken.items():
         command = [sys.executable, "-m", "benchmarks.step", "--memory-of", name]
         used = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        rows[name] = {"min_ms": min(values) * 1e3, "median_ms": statistics.median(values) * 1e3, **used}
+        rows[name] = {"name": name, "min_ms": min(values) * 1e3, "median_ms": statistics.median(values) * 1e3, **used}
     for name, row in rows.items():
         loop = rows["loop, esser" if name == "esser" else "loop, superspike"]
         row["ratio_min"], row["ratio_median"] = (
@@ -136,7 +142,9 @@ def main() -> None:
         f"{given.work}, hidden density {density:.4f}; torch {torch.__version__}, {torch.get_num_threads()} threads, "
         f"{platform.machine()}, Python {platform.python_version()}"
     )
-    print("| way | min ms | median ms | loop / way, min | loop / way, median | MB counted | MB rise of peak RSS |")
+    print(
+        "| way | min ms | median ms | loop / way, min | loop / way, round by round | MB counted | MB rise of peak RSS |"
+    )
     print("|---|--:|--:|--:|--:|--:|--:|")
     for name, row in rows.items():
         print(

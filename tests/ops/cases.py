@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from ranvier.gradients import Esser, EventProp, Gradient, SigmoidDerivative, SuperSpike, Surrogate
-from ranvier.neurons import LIF, CubaLIF, Neuron, Parameter, dynamics, matrix, vector
+from ranvier.neurons import LIF, CubaLIF, Neuron, dynamics
 from ranvier.ops.clocked import clocked, reference
 from ranvier.spikes import Spikes, Support, ragged
+from tests.neurons.models import Chain
 
 DT = 1e-3
 FLOOR = {torch.float32: 1e-6, torch.float64: 1e-11}
@@ -75,7 +75,7 @@ def tensors(case: Case) -> dict[str, Tensor]:
     }
     for name in case.neuron.states:
         values[f"initial {name}"] = 0.6 * normal(g, case.n_samples, case.n_units)
-    for name in ("times", "cells", "counts", "final V", "final I", "final R", "final pending"):
+    for name in ("times", "cells", "counts", "final V", "final I", "final u", "final pending"):
         values[f"cotangent {name}"] = normal(g, case.n_steps, case.n_samples, case.n_units)
     return values
 
@@ -202,34 +202,6 @@ def closeness(case: Case) -> tuple[float, int]:
     return float(distance.min()) if distance.numel() else 1.0, int(emission.spikes.sum())
 
 
-@dataclass(frozen=True)
-class Slow(Neuron):
-    """A test's own three-state neuron: an input that rises before it decays. ops/ has never heard of it.
-
-    tau_mem dV/dt = -V + I + bias,  tau_syn dI/dt = -I + R,  tau_rise dR/dt = -R;  a spike adds its weight to R.
-    """
-
-    tau_mem: Any = 20e-3
-    tau_syn: Any = 5e-3
-    tau_rise: Any = 2e-3
-    threshold: Any = 1.0
-    bias: Any = 0.0
-    reset: Any = "zero"
-    learn: Any = ()
-
-    states: ClassVar = ("V", "I", "R")
-    entered: ClassVar = "R"
-    parameters: ClassVar = {
-        **{name: Parameter("s", True, name) for name in ("tau_mem", "tau_syn", "tau_rise")},
-        "threshold": Parameter("", True, "threshold"),
-        "bias": Parameter("", False, "bias"),
-    }
-
-    def flow(self, values: Any) -> Any:
-        a, b, c = (1 / values[name] for name in ("tau_mem", "tau_syn", "tau_rise"))
-        return matrix([[-a, a, 0.0], [0.0, -b, b], [0.0, 0.0, -c]]), vector([values["bias"] * a, 0.0, 0.0])
-
-
 def spread(typical: float, n_units: int) -> tuple[float, ...]:
     """Per-unit values around a typical one."""
     return tuple(typical * (0.6 + 0.8 * ((7 * unit) % 10) / 10) for unit in range(n_units))
@@ -251,7 +223,7 @@ KINDS: dict[str, tuple[Callable[[int], Neuron], Gradient, bool, str]] = {
     ),
     "eventprop-equal-taus": (lambda n: CubaLIF(10e-3, 10e-3, learn=LEARNED), EXACT, True, "none"),
     "eventprop-three-states": (
-        lambda n: Slow(bias=0.1, learn=("tau_mem", "tau_syn", "tau_rise", "threshold", "bias")),
+        lambda n: Chain(rest=0.1, learn=("tau_mem", "tau_syn", "tau_rise", "threshold", "rest")),
         EXACT,
         True,
         "none",
@@ -303,7 +275,7 @@ KINDS: dict[str, tuple[Callable[[int], Neuron], Gradient, bool, str]] = {
         "compact",
     ),
     "esser-three-states": (
-        lambda n: Slow(learn=("tau_mem", "tau_rise")),
+        lambda n: Chain(learn=("tau_mem", "tau_rise")),
         Surrogate(Esser(2.0), through_reset=True),
         True,
         "dense",
