@@ -32,7 +32,7 @@ def test_plain_lines() -> None:
     stream = io.StringIO()
     with Lines(stream) as screen:
         screen.begin_epoch(3, 20, 100)
-        screen.batch(50, 0.5)
+        screen.batch(50, 0.5, lambda: (0.75, {}))
         screen.end_epoch(LINE, 20)
         screen.note("Something.")
     assert stream.getvalue() == f"{TEXT}\nSomething.\n"
@@ -44,10 +44,12 @@ def test_the_live_view_shows_progress_and_keeps_the_lines(monkeypatch: pytest.Mo
     stream = Terminal()
     with Live(stream) as screen:
         screen.begin_epoch(3, 20, 100)
-        screen.batch(50, 0.625)
+        screen.batch(50, 0.625, lambda: (0.75, {"hidden": 2.5}))
         screen.end_epoch(LINE, 20)
     shown = stream.getvalue()
     assert TEXT in shown
     assert "epoch 3/20" in shown
     assert "50/100" in shown
     assert "loss 0.6250" in shown
+    assert "accuracy 75.0%" in shown
+    assert "rates hidden 2.5 Hz" in shown

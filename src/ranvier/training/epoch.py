@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import sqrt
 from typing import Any
 
@@ -18,6 +19,7 @@ from ranvier.training.evaluate import Loss
 from ranvier.training.guard import Guard
 from ranvier.training.metrics import Activity
 from ranvier.training.threads import thread_count
+from ranvier.training.view import SoFar
 
 _MANY_WEIGHTS = 1_000_000
 
@@ -63,7 +65,7 @@ def generator_of(seed: int, epoch: int) -> torch.Generator:
 
 
 def train_epoch(
-    task: Task, epoch: int, seed: int, batch_size: int, after_batch: Callable[[int, float], None]
+    task: Task, epoch: int, seed: int, batch_size: int, after_batch: Callable[[int, float, SoFar], None]
 ) -> dict[str, Any]:
     """Train on every sample once, in an order of this epoch's own, and tell what happened.
 
@@ -72,7 +74,7 @@ def train_epoch(
         epoch: from 1.
         seed: of the run.
         batch_size: samples per step; the last batch holds the rest.
-        after_batch: called with the number of samples done and the batch's loss.
+        after_batch: called with the number of samples done, the batch's loss, and what tells accuracy and rates.
 
     Returns:
         The training part of the epoch's metrics.
@@ -89,9 +91,13 @@ def train_epoch(
     for chosen in order.split(batch_size):
         done += len(chosen)
         loss = _step(task, chosen, source, sums, f"epoch {epoch}, batch {sums.n_batches + 1}")
-        after_batch(done, loss)
+        after_batch(done, loss, partial(_so_far, sums, done))
     seconds = time.monotonic() - started
     return _told(sums, n_samples, seconds)
+
+
+def _so_far(sums: Sums, done: int) -> tuple[float, Mapping[str, float]]:
+    return int(sums.right) / done, sums.activity.rates()
 
 
 def _step(task: Task, chosen: Tensor, source: torch.Generator, sums: Sums, where: str) -> float:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
+
+SoFar = Callable[[], tuple[float, Mapping[str, float]]]  # the epoch's training accuracy and rates (Hz) by layer
 
 _REFRESH = 0.2  # seconds; a refresh takes milliseconds of the training's time
 
@@ -20,8 +22,8 @@ class View(AbstractContextManager["View"]):
     def begin_epoch(self, epoch: int, epochs: int, n_samples: int) -> None:
         """An epoch starts."""
 
-    def batch(self, done: int, loss: float) -> None:
-        """`done` samples of this epoch are trained on; `loss` is the last batch's."""
+    def batch(self, done: int, loss: float, so_far: SoFar) -> None:
+        """`done` samples of this epoch are trained on; `loss` is the last batch's; `so_far` tells more when asked."""
 
     def end_epoch(self, line: Mapping[str, Any], epochs: int) -> None:
         """An epoch ended with these metrics."""
@@ -46,7 +48,7 @@ class Lines(View):
 
 
 class Live(View):
-    """A progress bar with the running loss, and a line per epoch above it."""
+    """A progress bar with loss, accuracy, firing rates and speed, and a line per epoch above it."""
 
     def __init__(self, stream: Any) -> None:
         from rich.console import Console
@@ -55,15 +57,15 @@ class Live(View):
         self.console = Console(file=stream, highlight=False)
         self.progress = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
-            BarColumn(),
+            BarColumn(20),
             MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]:.4f}  {task.fields[speed]:,.0f} samples/s"),
+            TextColumn("{task.fields[told]}"),
             TimeRemainingColumn(),
             console=self.console,
             auto_refresh=False,
             transient=True,
         )
-        self.task = self.progress.add_task("", total=1, epoch="", loss=0.0, speed=0.0)
+        self.task = self.progress.add_task("", total=1, epoch="", told="")
         self._shown = self._started = 0.0
 
     def __enter__(self) -> Live:
@@ -77,15 +79,18 @@ class Live(View):
     def begin_epoch(self, epoch: int, epochs: int, n_samples: int) -> None:
         """See `View`."""
         self._started = time.monotonic()
-        self.progress.reset(self.task, total=n_samples, epoch=f"{epoch}/{epochs}", loss=float("nan"), speed=0.0)
+        self.progress.reset(self.task, total=n_samples, epoch=f"{epoch}/{epochs}", told="")
 
-    def batch(self, done: int, loss: float) -> None:
+    def batch(self, done: int, loss: float, so_far: SoFar) -> None:
         """See `View`."""
         now = time.monotonic()
         if now - self._shown < _REFRESH:
             return
         self._shown = now
-        self.progress.update(self.task, completed=done, loss=loss, speed=done / max(now - self._started, 1e-9))
+        accuracy, rates = so_far()
+        speed = f"{done / max(now - self._started, 1e-9):,.0f} samples/s"
+        parts = [f"loss {loss:.4f}", f"accuracy {accuracy:.1%}", _rates(rates), speed]
+        self.progress.update(self.task, completed=done, told="  ".join(part for part in parts if part))
         self.progress.refresh()
 
     def end_epoch(self, line: Mapping[str, Any], epochs: int) -> None:
@@ -106,13 +111,17 @@ def view(*, show: bool) -> View:
 
 def summary(line: Mapping[str, Any], epochs: int) -> str:
     """An epoch's metrics in one line."""
-    rates = ", ".join(f"{name} {rate:.1f}" for name, rate in line["rates"].items())
     parts = [
         f"epoch {line['epoch']:>{len(str(epochs))}}/{epochs}",
         f"loss {line['train_loss']:.4f}",
         f"accuracy {line['train_accuracy']:.2%}",
         f"validation {line['validation_accuracy']:.2%}",
-        f"rates {rates} Hz" if rates else "",
+        _rates(line["rates"]),
         f"{line['samples_per_second']:,.0f} samples/s",
     ]
     return "  ".join(part for part in parts if part)
+
+
+def _rates(rates: Mapping[str, float]) -> str:
+    by_layer = ", ".join(f"{name} {rate:.1f}" for name, rate in rates.items())
+    return f"rates {by_layer} Hz" if by_layer else ""
