@@ -1,5 +1,6 @@
 """What a neuron is: equations and parameters, one model per file; no weights, no time loop, no learning."""
 
+from ranvier.neurons.continuous import Continuous, continuous
 from ranvier.neurons.cuba_lif import CubaLIF
 from ranvier.neurons.dynamics import Dynamics, Structure, dynamics
 from ranvier.neurons.li import LI
@@ -9,6 +10,7 @@ from ranvier.neurons.neuron import Flow, Neuron, Parameter, Reset, Value, Values
 __all__ = [
     "LI",
     "LIF",
+    "Continuous",
     "CubaLIF",
     "Dynamics",
     "Flow",
@@ -18,6 +20,7 @@ __all__ = [
     "Structure",
     "Value",
     "Values",
+    "continuous",
     "dynamics",
     "matrix",
     "vector",

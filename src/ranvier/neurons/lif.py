@@ -26,6 +26,8 @@ class LIF(Neuron):
         threshold: dimensionless, > 0.
         bias: what V relaxes to without input.
         reset: "zero" sets V to 0, "subtract" takes the threshold off, "none" leaves V.
+        refractory: seconds after a spike during which V is held at its reset value and arrivals are lost, >= 0, the
+            same for all units; infinite for one spike per unit.
         learn: names of the parameters to train.
     """
 
@@ -33,6 +35,7 @@ class LIF(Neuron):
     threshold: Value = 1.0
     bias: Value = 0.0
     reset: Reset = "zero"
+    refractory: float = 0.0
     learn: Sequence[str] = ()
 
     states: ClassVar = ("V",)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, ClassVar, Literal, cast
 
 import torch
@@ -80,6 +81,8 @@ class Neuron(ABC):
         reset = getattr(self, "reset", None)
         if self.spiking and reset not in _RESETS:
             raise ValueError(f"`reset` of {self.name} must be 'zero', 'subtract' or 'none'. Got {reset!r}.")
+        if hasattr(self, "refractory"):
+            object.__setattr__(self, "refractory", self._refractory(getattr(self, "refractory")))  # noqa: B009
         sizes = {name: len(values) for name, values in self._per_unit()}
         if len(set(sizes.values())) > 1:
             lengths = ", ".join(f"{name} {size}" for name, size in sizes.items())
@@ -108,6 +111,10 @@ class Neuron(ABC):
         if not numbers:
             raise ValueError(f"{what} must be one number, or one per unit. Got none.")
         return tuple(number(what, each, bound, rule.unit, f" at unit {unit}") for unit, each in enumerate(numbers))
+
+    def _refractory(self, value: Any) -> float:
+        forever = isinstance(value, float) and value == inf
+        return inf if forever else number(f"`refractory` of {self.name}", value, ">= 0", "s")
 
     def _names(self) -> tuple[str, ...]:
         learn: Any = getattr(self, "learn", ())
