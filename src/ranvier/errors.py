@@ -15,3 +15,21 @@ class DataError(RanvierError):
 
 class RunError(RanvierError):
     """A training run cannot start, continue or be read."""
+
+
+class RunawayError(RanvierError):
+    """A unit spiked more often in one sample than its layer allows.
+
+    Args:
+        sample: index in the batch of the first sample concerned.
+        limit: spikes per unit and sample.
+        layer: the layer's name, where it has one.
+    """
+
+    def __init__(self, sample: int, limit: int, layer: str | None = None) -> None:
+        self.sample, self.limit, self.layer = sample, limit, layer
+        where = "A layer" if layer is None else f"Layer '{layer}'"
+        super().__init__(
+            f"{where} must emit at most {limit} spikes per unit and sample (`max_spikes_per_unit`). "
+            f"Got more in sample {sample}: lower its weights, or set overflow='truncate'."
+        )

@@ -55,6 +55,7 @@ def _template(package: str, name: str) -> Any:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
         autoescape=False,
+        loader=jinja2.FunctionLoader(lambda included: files(package).joinpath(included).read_text()),
     )
     return environment.from_string(files(package).joinpath(name).read_text())
 

@@ -58,11 +58,13 @@ class Record:
         backend: "reference" or "numba" for computed spikes, "input" for given ones.
         clipped: spikes whose slope EventProp's `min_slope` raised.
         dropped: events past the end of the window, left out by `on_grid` or `delayed`.
+        truncated: units that were silenced because they spiked too often (continuous time).
     """
 
     backend: str = "input"
     clipped: int = 0
     dropped: int = 0
+    truncated: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -320,6 +322,7 @@ def collate(batch: Sequence[Spikes]) -> Spikes:
         backend=first.record.backend,
         clipped=sum(record.clipped for record in records),
         dropped=sum(record.dropped for record in records),
+        truncated=sum(record.truncated for record in records),
     )
     return first._with(  # pyright: ignore[reportPrivateUsage]
         **joined, offsets=torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]), record=record

@@ -1,0 +1,232 @@
+"""The Numba path: options for the kernel templates, work shared between threads, arrays in and out.
+
+Memory layout and derivation: README.md. Everything here is numpy; `op.py` joins it to autograd. Kernels compute in
+float64 whatever the type of weights and times.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranvier.ops import threads
+from ranvier.ops.compile import kernel
+
+Array = NDArray[Any]
+_PACKAGE = "ranvier.ops.exact"
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A neuron's numbers as float64 arrays: [1] when shared, [N] when per unit."""
+
+    tau_mem: Array
+    tau_syn: Array
+    bias: Array
+    threshold: Array
+    refractory: float
+
+    @property
+    def options(self) -> tuple[tuple[str, Any], ...]:
+        """What kernels are specialised to."""
+        kind = "none" if self.refractory == 0 else "forever" if self.refractory == inf else "finite"
+        return (("per_unit", self.tau_mem.size > 1), ("refractory", kind))
+
+
+class Events(NamedTuple):
+    """The input: offsets int64 [B+1], times [E], units int32 [E], amplitudes [E]."""
+
+    offsets: Array
+    times: Array
+    units: Array
+    amplitudes: Array
+
+
+class Weights(NamedTuple):
+    """w_in [n_in, N]; w_rec [N, N] or None; delays d_in [n_in, N] and d_rec [N, N] in float64, or None."""
+
+    w_in: Array
+    w_rec: Array | None
+    d_in: Array | None
+    d_rec: Array | None
+
+
+@dataclass(frozen=True)
+class Emitted:
+    """What a forward pass leaves.
+
+    Attributes:
+        offsets, units, times: the spikes, sorted by sample, then time; times in float64.
+        current: I at each spike, before what the spike itself brings.
+        trail: what the adjoint needs to replay the order of events; differs between kernels.
+        final: V and I at the end [2, B, N], float64.
+        held: [B, N], whether a unit is held at reset at the end.
+        clipped: spikes whose slope is below the bound.
+        truncated: spikes beyond the limit that did not happen.
+        worst: the first sample with such a spike, or -1.
+    """
+
+    offsets: Array
+    units: Array
+    times: Array
+    current: Array
+    trail: list[Any]
+    final: Array
+    held: Array
+    clipped: int
+    truncated: int
+    worst: int
+
+
+def forward(
+    duration: float, events: Events, weights: Weights, numbers: Numbers, initial: Array, min_slope: float, limit: int
+) -> Emitted:
+    """Run every sample, chunk by chunk. `initial` is [2, B, N] in float64."""
+    n_samples, n_units = events.offsets.size - 1, weights.w_in.shape[1]
+    run = kernel(_PACKAGE, f"{_family(weights)}forward.jinja", _options(weights, numbers))
+    ranges = threads.chunks(n_samples)
+    parts: list[Any] = [None] * len(ranges)
+    final = np.empty((2, n_samples, n_units))
+    held = np.empty((n_samples, n_units), np.uint8)
+
+    def task(index: int) -> None:
+        parts[index] = run(
+            *ranges[index], duration, *events, *_present(weights),
+            numbers.tau_mem, numbers.tau_syn, numbers.bias, numbers.threshold, numbers.refractory, min_slope, limit,
+            initial, final, held,
+        )  # fmt: skip
+
+    threads.run(task, len(ranges))
+    columns = list(zip(*parts, strict=True))
+    counts, units, times, current = (_join(column) for column in columns[:4])
+    clipped, truncated, worst = columns[-3:]
+    offsets = np.zeros(n_samples + 1, np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    return Emitted(
+        offsets=offsets,
+        units=units,
+        times=times,
+        current=current,
+        trail=[_join(column) for column in columns[4:-3]] if not _family(weights) else list(parts),
+        final=final,
+        held=held,
+        clipped=sum(clipped),
+        truncated=sum(truncated),
+        worst=next((sample for sample in worst if sample >= 0), -1),
+    )
+
+
+def _join(parts: tuple[Array, ...]) -> Array:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _family(weights: Weights) -> str:
+    """The kernel that serves these weights: "" for feed-forward ones."""
+    return ""
+
+
+def _present(weights: Weights) -> tuple[Array, ...]:
+    return (weights.w_in,)
+
+
+def _options(weights: Weights, numbers: Numbers, **more: Any) -> tuple[tuple[str, Any], ...]:
+    return (*numbers.options, *sorted(more.items()))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which gradients are asked for; that of the threshold comes with any."""
+
+    weights: bool
+    times: bool
+    amplitudes: bool
+    flow: bool
+    delays: bool
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Outgoing gradients, shaped like what they belong to; per-neuron ones are [N], float64."""
+
+    w_in: Array
+    w_rec: Array
+    d_in: Array
+    d_rec: Array
+    times: Array
+    amplitudes: Array
+    tau_mem: Array
+    tau_syn: Array
+    bias: Array
+    threshold: Array
+    initial: Array
+
+
+def backward(
+    duration: float,
+    events: Events,
+    weights: Weights,
+    numbers: Numbers,
+    initial: Array,
+    min_slope: float,
+    emitted: Emitted,
+    g_times: Array,
+    g_marks: Array,
+    g_final: Array,
+    wanted: Wanted,
+) -> Gradients:
+    """The adjoint of `forward`; incoming gradients per spike [E], and of the final state [2, B, N] in float64."""
+    n_samples, n_units = events.offsets.size - 1, weights.w_in.shape[1]
+    options = _options(
+        weights,
+        numbers,
+        wants_weights=wanted.weights,
+        wants_times=wanted.times,
+        wants_amplitudes=wanted.amplitudes,
+        wants_flow=wanted.flow,
+    )
+    run = kernel(_PACKAGE, f"{_family(weights)}backward.jinja", options)
+    ranges = threads.chunks(n_samples)
+    n_chunks, real = len(ranges), weights.w_in.dtype
+    g_w_in = np.zeros((n_chunks, *(weights.w_in.shape if wanted.weights else (0, n_units))), real)
+    g_neuron = np.zeros((n_chunks, 4, n_units))
+    g_in_times = np.empty(events.units.size if wanted.times else 0)
+    g_amplitudes = np.empty(events.units.size if wanted.amplitudes else 0)
+    g_initial = np.empty((2, n_samples, n_units))
+
+    def task(index: int) -> None:
+        run(
+            *ranges[index], duration, *events, *_present(weights),
+            numbers.tau_mem, numbers.tau_syn, numbers.bias, numbers.threshold, numbers.refractory, min_slope,
+            initial, emitted.held,
+            emitted.offsets, emitted.units, emitted.times, emitted.current, *emitted.trail,
+            g_times, g_marks, g_final,
+            g_w_in[index], g_in_times, g_amplitudes, *g_neuron[index], g_initial,
+        )  # fmt: skip
+
+    threads.run(task, n_chunks)
+    none = np.empty(0)
+    tau_mem, tau_syn, bias, threshold = _total(g_neuron)
+    return Gradients(
+        w_in=_total(g_w_in),
+        w_rec=none,
+        d_in=none,
+        d_rec=none,
+        times=g_in_times,
+        amplitudes=g_amplitudes,
+        tau_mem=tau_mem,
+        tau_syn=tau_syn,
+        bias=bias,
+        threshold=threshold,
+        initial=g_initial,
+    )
+
+
+def _total(parts: Array) -> Array:
+    """The sum over chunks, in their order, into the first."""
+    for part in parts[1:]:
+        parts[0] += part
+    return parts[0]

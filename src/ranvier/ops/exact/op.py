@@ -1,0 +1,351 @@
+"""Events to events in continuous time: checks, choice of path, and the way back through autograd."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from ranvier.errors import RunawayError
+from ranvier.gradients import EventProp, Gradient
+from ranvier.neurons import Continuous
+from ranvier.ops import inputs
+from ranvier.ops.exact import cpu
+from ranvier.spikes import Record, Spikes
+
+Backend = Literal["auto", "reference", "numba"]
+State = Mapping[str, Tensor]
+
+
+def exact(
+    spikes: Spikes,
+    w_in: Float[Tensor, "n_in unit"],
+    w_rec: Float[Tensor, "unit unit"] | None,
+    neuron: Continuous,
+    gradient: Gradient,
+    *,
+    d_in: Float[Tensor, "n_in unit"] | None = None,
+    d_rec: Float[Tensor, "unit unit"] | None = None,
+    state: State | None = None,
+    max_spikes_per_unit: int = 1000,
+    overflow: Literal["raise", "truncate"] = "raise",
+    backend: Backend = "auto",
+) -> tuple[Spikes, dict[str, Tensor]]:
+    """Let a layer of spiking neurons receive events and emit events, without a grid.
+
+    Args:
+        spikes: input in continuous time, n_in units.
+        w_in: input weights [n_in, N].
+        w_rec: recurrent weights [N, N] (from, to), or None.
+        neuron: the neuron as numbers.
+        gradient: `EventProp`; its `min_slope` bounds the jump at crossings that graze the threshold.
+        d_in, d_rec: synaptic delays in seconds, >= 0, shaped like the weights; what would arrive after the end is lost.
+        state: initial value [B, N] of V or I by name; zero where not given. Not for neurons with a refractory time nor
+            with delays: what is held or in flight is no part of it.
+        max_spikes_per_unit: a unit that spikes more often in one sample is a runaway.
+        overflow: what becomes of one: an error, or silence from there on, counted in `record.truncated`.
+        backend: "numba" (CPU), "reference" (plain torch), or "auto": numba where it exists.
+
+    Returns:
+        The emitted spikes and the final V and I by name, [B, N] each; both differentiable.
+
+    Raises:
+        ValueError, TypeError: for shapes, dtypes, devices or gradients that do not fit together.
+        RunawayError: see `overflow`.
+    """
+    path = inputs.choose(backend, w_in)
+    _check(spikes, w_in, w_rec, neuron, gradient, d_in, d_rec, state, max_spikes_per_unit, overflow)
+    assert isinstance(gradient, EventProp)
+    spikes = inputs.cast(spikes, w_in.dtype)
+    initial = None
+    if state:
+        initial = inputs.stack_state(state, neuron.states, spikes.n_samples, w_in)
+    run = _reference if path == "reference" else _numba
+    emitted, final, worst = run(spikes, w_in, w_rec, neuron, gradient, d_in, d_rec, initial, max_spikes_per_unit)
+    if worst >= 0 and overflow == "raise":
+        raise RunawayError(worst, max_spikes_per_unit)
+    return emitted, dict(zip(neuron.states, final.unbind(0), strict=True))
+
+
+def _check(
+    spikes: Spikes,
+    w_in: Tensor,
+    w_rec: Tensor | None,
+    neuron: Continuous,
+    gradient: Gradient,
+    d_in: Tensor | None,
+    d_rec: Tensor | None,
+    state: State | None,
+    limit: int,
+    overflow: str,
+) -> None:
+    n_in, n_units = w_in.shape
+    if spikes.dt is not None:
+        raise ValueError(f"`spikes` of exact must be in continuous time. Got a grid of {spikes.dt} s.")
+    if spikes.support is not None:
+        raise ValueError("`spikes` of exact must carry no surrogate support. Got the activity of a surrogate layer.")
+    if spikes.n_units != n_in:
+        raise ValueError(f"`spikes` must come from as many units as `w_in` has rows, {n_in}. Got {spikes.n_units}.")
+    for name, value, shape in (
+        ("w_rec", w_rec, (n_units, n_units)),
+        ("d_in", d_in, (n_in, n_units)),
+        ("d_rec", d_rec, (n_units, n_units)),
+    ):
+        if value is not None and tuple(value.shape) != shape:
+            raise ValueError(f"`{name}` must be {list(shape)}. Got {list(value.shape)}.")
+    if d_rec is not None and w_rec is None:
+        raise ValueError("`d_rec` needs recurrent weights `w_rec`. Got none.")
+    for name, value in (("d_in", d_in), ("d_rec", d_rec)):
+        if value is not None:
+            lowest = float(value.detach().min()) if value.numel() else 0.0
+            if not (lowest >= 0 and bool(value.detach().isfinite().all())):
+                raise ValueError(f"`{name}` must be finite delays >= 0 s. Got {lowest}.")
+    if neuron.threshold is None:
+        raise ValueError("`neuron` of exact must have a threshold; use `Membrane` for leaky integrators. Got none.")
+    if neuron.per_unit and neuron.tau_mem.shape[0] != n_units:
+        raise ValueError(f"`neuron` must describe {n_units} units. Got {neuron.tau_mem.shape[0]}.")
+    if not isinstance(gradient, EventProp):
+        raise TypeError(
+            f"`gradient` in continuous time must be EventProp(...); call `on_grid(dt)` on the spikes for surrogate "
+            f"gradients. Got {gradient!r}."
+        )
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+        raise ValueError(f"`max_spikes_per_unit` must be a whole number >= 1. Got {limit!r}.")
+    if overflow not in ("raise", "truncate"):
+        raise ValueError(f"`overflow` must be 'raise' or 'truncate'. Got {overflow!r}.")
+    if state and (neuron.refractory > 0 or d_in is not None or d_rec is not None):
+        what = "a refractory time" if neuron.refractory > 0 else "synaptic delays"
+        raise ValueError(f"`state` must not be given in continuous time to a layer with {what}. Got one.")
+
+
+# ------------------------------------------------------------------------------------------------ reference
+
+
+def _reference(
+    spikes: Spikes,
+    w_in: Tensor,
+    w_rec: Tensor | None,
+    neuron: Continuous,
+    gradient: EventProp,
+    d_in: Tensor | None,
+    d_rec: Tensor | None,
+    initial: Tensor | None,
+    limit: int,
+) -> tuple[Spikes, Tensor, int]:
+    if initial is None:
+        rows = 3 if neuron.refractory > 0 else 2
+        initial = w_in.new_zeros(rows, spikes.n_samples, w_in.shape[1])
+    from ranvier.ops.exact import reference
+
+    found = reference.run(spikes, w_in, w_rec, neuron, gradient, d_in, d_rec, initial, limit)
+    emitted = spikes.trusted(
+        units=found.units,
+        times=found.times,
+        amplitudes=torch.ones_like(found.times.detach()),
+        offsets=found.offsets,
+        unit_shape=(w_in.shape[1],),
+        duration=spikes.duration,
+        marks=found.marks,
+        record=Record("reference", clipped=found.clipped, truncated=found.truncated),
+    )
+    worst = -1
+    if found.truncated:
+        samples = torch.repeat_interleave(torch.arange(spikes.n_samples), found.offsets.diff())
+        counts = torch.bincount(samples * w_in.shape[1] + found.units, minlength=spikes.n_samples * w_in.shape[1])
+        worst = int((counts >= limit).nonzero()[0, 0]) // w_in.shape[1]
+    return emitted, found.final[:2], worst
+
+
+# ------------------------------------------------------------------------------------------------ numba
+
+
+@dataclass
+class _Call:
+    """What one call of the kernels shares between forward and backward, and what it hands out beside tensors."""
+
+    gradient: EventProp
+    neuron: Continuous
+    spikes: Spikes
+    limit: int
+    emitted: cpu.Emitted | None = None
+
+
+def _numba(
+    spikes: Spikes,
+    w_in: Tensor,
+    w_rec: Tensor | None,
+    neuron: Continuous,
+    gradient: EventProp,
+    d_in: Tensor | None,
+    d_rec: Tensor | None,
+    initial: Tensor | None,
+    limit: int,
+) -> tuple[Spikes, Tensor, int]:
+    call = _Call(gradient, neuron, spikes, limit)
+    times, marks, final = _Exact.apply(
+        call,
+        spikes.times,
+        spikes.amplitudes,
+        w_in,
+        w_rec,
+        d_in,
+        d_rec,
+        neuron.tau_mem,
+        neuron.tau_syn,
+        neuron.bias,
+        neuron.threshold,
+        initial,
+    )
+    out = call.emitted
+    assert out is not None
+    emitted = spikes.trusted(
+        units=torch.from_numpy(out.units),
+        times=times,
+        amplitudes=torch.ones_like(times.detach()),
+        offsets=torch.from_numpy(out.offsets),
+        unit_shape=(w_in.shape[1],),
+        duration=spikes.duration,
+        marks=marks,
+        record=Record("numba", clipped=out.clipped, truncated=out.truncated),
+    )
+    return emitted, final, out.worst
+
+
+_numbers: WeakKeyDictionary[Continuous, cpu.Numbers] = WeakKeyDictionary()
+
+
+def numbers_of(neuron: Continuous) -> cpu.Numbers:
+    """A neuron's numbers as the kernels read them."""
+    if neuron not in _numbers:
+
+        def array(value: Tensor) -> cpu.Array:
+            return value.detach().reshape(-1).contiguous().numpy()
+
+        assert neuron.threshold is not None
+        _numbers[neuron] = cpu.Numbers(
+            array(neuron.tau_mem),
+            array(neuron.tau_syn),
+            array(neuron.bias),
+            array(neuron.threshold),
+            neuron.refractory,
+        )
+    return _numbers[neuron]
+
+
+_DIFFERENTIABLE = (
+    "times", "amplitudes", "w_in", "w_rec", "d_in", "d_rec", "tau_mem", "tau_syn", "bias", "threshold", "initial",
+)  # fmt: skip
+
+
+class _Exact(torch.autograd.Function):
+    """The kernels in autograd: tensors that may carry gradient go in and out, everything else travels in the call."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        call: _Call,
+        times: Tensor,
+        amplitudes: Tensor,
+        w_in: Tensor,
+        w_rec: Tensor | None,
+        d_in: Tensor | None,
+        d_rec: Tensor | None,
+        tau_mem: Tensor,  # noqa: ARG004 (the neuron's numbers are in the call)
+        tau_syn: Tensor,  # noqa: ARG004
+        bias: Tensor,  # noqa: ARG004
+        threshold: Tensor,  # noqa: ARG004
+        initial: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.save_for_backward(times, amplitudes, w_in, w_rec, d_in, d_rec, initial)
+        spikes = call.spikes
+        call.emitted = emitted = cpu.forward(
+            float(spikes.duration),
+            _events(spikes, times, amplitudes),
+            _weights(w_in, w_rec, d_in, d_rec),
+            numbers_of(call.neuron),
+            _initial(initial, spikes.n_samples, w_in.shape[1]),
+            call.gradient.min_slope,
+            call.limit,
+        )
+        ctx.call = call
+        out_times = torch.from_numpy(emitted.times).to(times.dtype)
+        final = torch.from_numpy(emitted.final).to(w_in.dtype)
+        return out_times, torch.ones_like(out_times), final
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (the decorator hides the signature)
+        ctx: Any, g_times: Tensor, g_marks: Tensor, g_final: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        call: _Call = ctx.call
+        times, amplitudes, w_in, w_rec, d_in, d_rec, initial = ctx.saved_tensors
+        needs: dict[str, bool] = dict(zip(_DIFFERENTIABLE, ctx.needs_input_grad[1:], strict=True))
+        spikes, neuron = call.spikes, call.neuron
+        assert call.emitted is not None
+        found = cpu.backward(
+            float(spikes.duration),
+            _events(spikes, times, amplitudes),
+            _weights(w_in, w_rec, d_in, d_rec),
+            numbers_of(neuron),
+            _initial(initial, spikes.n_samples, w_in.shape[1]),
+            call.gradient.min_slope,
+            call.emitted,
+            inputs.array(g_times),
+            inputs.array(g_marks),
+            inputs.array(g_final.double()),
+            cpu.Wanted(
+                weights=needs["w_in"] or needs["w_rec"],
+                times=needs["times"],
+                amplitudes=needs["amplitudes"],
+                flow=needs["tau_mem"] or needs["tau_syn"] or needs["bias"],
+                delays=needs["d_in"] or needs["d_rec"],
+            ),
+        )
+
+        def of(name: str, like: Tensor) -> Tensor | None:
+            return torch.from_numpy(getattr(found, name)).to(like.dtype) if needs[name] else None
+
+        def of_units(name: str) -> Tensor | None:
+            if not needs[name]:
+                return None
+            value = torch.from_numpy(getattr(found, name))
+            return value if neuron.per_unit else value.sum()
+
+        return (
+            None,
+            of("times", times),
+            of("amplitudes", amplitudes),
+            of("w_in", w_in),
+            of("w_rec", w_in),
+            of("d_in", w_in if d_in is None else d_in),
+            of("d_rec", w_in if d_rec is None else d_rec),
+            of_units("tau_mem"),
+            of_units("tau_syn"),
+            of_units("bias"),
+            of_units("threshold"),
+            of("initial", w_in),
+        )
+
+
+def _events(spikes: Spikes, times: Tensor, amplitudes: Tensor) -> cpu.Events:
+    return cpu.Events(*(inputs.array(tensor) for tensor in (spikes.offsets, times, spikes.units, amplitudes)))
+
+
+def _weights(w_in: Tensor, w_rec: Tensor | None, d_in: Tensor | None, d_rec: Tensor | None) -> cpu.Weights:
+    return cpu.Weights(
+        inputs.array(w_in),
+        None if w_rec is None else inputs.array(w_rec),
+        None if d_in is None else inputs.array(d_in.double()),
+        None if d_rec is None else inputs.array(d_rec.double()),
+    )
+
+
+def _initial(initial: Tensor | None, n_samples: int, n_units: int) -> cpu.Array:
+    return np.zeros((2, n_samples, n_units)) if initial is None else inputs.array(initial.double())
