@@ -12,7 +12,7 @@ _ROOMS = {
     "spikes": ("Spikes", "Support", "collate"),
     "neurons": ("LI", "LIF", "CubaLIF", "Neuron"),
     "gradients": ("Esser", "EventProp", "SigmoidDerivative", "SuperSpike", "Surrogate"),
-    "layers": ("Network", "Readout", "Spiking", "init"),
+    "layers": ("Delay", "Delays", "Network", "Readout", "Spiking", "init"),
     "losses": (
         "FirstSpikeCrossEntropy",
         "LowerActivity",
@@ -28,7 +28,7 @@ _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 if TYPE_CHECKING:
     from ranvier.data import LabelledSpikes, load_fashion_mnist, load_mnist, load_yinyang
     from ranvier.gradients import Esser, EventProp, SigmoidDerivative, SuperSpike, Surrogate
-    from ranvier.layers import Network, Readout, Spiking, init
+    from ranvier.layers import Delay, Delays, Network, Readout, Spiking, init
     from ranvier.losses import (
         FirstSpikeCrossEntropy,
         LowerActivity,
@@ -44,6 +44,8 @@ __all__ = [
     "LI",
     "LIF",
     "CubaLIF",
+    "Delay",
+    "Delays",
     "Esser",
     "EventProp",
     "FirstSpikeCrossEntropy",

@@ -21,6 +21,7 @@ _CHANGES = (
 )
 _NOT_WITH_RESUME = (
     "gradient",
+    "engine",
     "surrogate",
     "seed",
     "hidden",
@@ -54,9 +55,9 @@ def settings(options: Train) -> RunConfig | None:
     if "data_dir" in changes:
         changes["data_dir"] = str(Path(changes["data_dir"]).absolute())
     try:
-        return documented(options.dataset, gradient, **changes)
+        return documented(options.dataset, gradient, options.engine, **changes)
     except ValueError as error:
-        raise UsageError(_as_option(str(error), changes)) from error
+        raise UsageError(_as_option(str(error), (*changes, "engine", "gradient"))) from error
 
 
 def _check_resume(options: Train) -> None:

@@ -43,6 +43,7 @@ def run(options: Evaluate) -> dict[str, Any]:
     return {
         "dataset": config.dataset,
         "gradient": config.gradient,
+        "engine": config.engine,
         "backend": backend(tested.backends),
         "epochs": loaded.content["epoch"],
         "test_accuracy": tested.accuracy,

@@ -42,7 +42,7 @@ def _choice(*choices: str) -> Any:
 
 
 def _defaults(name: str) -> str:
-    values = {dataset: getattr(documented(dataset), name) for dataset in ("yinyang", "mnist")}
+    values = {dataset: getattr(documented(dataset, engine="grid"), name) for dataset in ("yinyang", "mnist")}
     return f"(default: {values['yinyang']} for yinyang, {values['mnist']} for the others)"
 
 
@@ -67,6 +67,11 @@ class Train:
         _choice("eventprop", "surrogate"),
         _given("How credit flows back.", "(default: eventprop)"),
     ] = None
+    engine: Annotated[
+        str | None,
+        _choice("grid", "exact"),
+        _given("A time grid, or continuous time.", "(default: exact for yinyang with eventprop, else grid)"),
+    ] = None
     surrogate: Annotated[
         str | None,
         _choice("superspike", "sigmoid", "esser"),
@@ -79,7 +84,7 @@ class Train:
         None
     )
     hidden: Annotated[int | None, _optional(int, "N"), _given("Hidden neurons.", _defaults("hidden"))] = None
-    dt: Annotated[float | None, _optional(float, "S"), _given("Time step of the grid in seconds.", _defaults("dt"))] = (
+    dt: Annotated[float | None, _optional(float, "S"), _given("Time step of the grid in seconds; needs --engine grid.", _defaults("dt"))] = (
         None
     )
     batch_size: Annotated[int | None, _optional(int, "N"), _given("Samples per step.", _defaults("batch_size"))] = None

@@ -112,6 +112,7 @@ def train(config: RunConfig, folder: Path, parts: Study, loading: float) -> dict
     return {
         "dataset": config.dataset,
         "gradient": config.gradient,
+        "engine": config.engine,
         "surrogate": config.surrogate,
         "backend": backend(tested.backends),
         "seed": config.seed,

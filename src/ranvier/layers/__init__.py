@@ -1,8 +1,9 @@
 """What users compose: modules that own weights and join connection, neuron and gradient."""
 
 from ranvier.layers import init
+from ranvier.layers.delays import Delay, Delays
 from ranvier.layers.network import Network, Run, SilentLayerWarning
 from ranvier.layers.readout import Readout
 from ranvier.layers.spiking import Spiking
 
-__all__ = ["Network", "Readout", "Run", "SilentLayerWarning", "Spiking", "init"]
+__all__ = ["Delay", "Delays", "Network", "Readout", "Run", "SilentLayerWarning", "Spiking", "init"]

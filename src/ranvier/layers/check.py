@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from jaxtyping import Float
 from torch import Tensor
@@ -50,6 +50,32 @@ def grid_step(layer: str, spikes: Any) -> float:
     if not isinstance(spikes, Spikes):
         raise TypeError(f"`spikes` of {layer} must be Spikes. Got {type(spikes).__name__}.")
     return spikes.on_grid_only(layer)
+
+
+def on_grid(layer: str, spikes: Any) -> bool:
+    """Whether a layer's input lies on a grid; refuse what is no spikes."""
+    if not isinstance(spikes, Spikes):
+        raise TypeError(f"`spikes` of {layer} must be Spikes. Got {type(spikes).__name__}.")
+    return spikes.dt is not None
+
+
+def runaway(layer: str, limit: Any, overflow: Any) -> tuple[int, Literal["raise", "truncate"]]:
+    """Refuse a limit that is no positive whole number, or an unknown way to meet it."""
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+        raise ValueError(f"`max_spikes_per_unit` of {layer} must be a whole number >= 1. Got {limit!r}.")
+    if overflow not in ("raise", "truncate"):
+        raise ValueError(f"`overflow` of {layer} must be 'raise' or 'truncate'. Got {overflow!r}.")
+    return limit, overflow
+
+
+def continuous_gradient(gradient: Gradient) -> EventProp:
+    """Refuse a gradient that needs a grid."""
+    if not isinstance(gradient, EventProp):
+        raise ValueError(
+            "`gradient` in continuous time must be EventProp(): a surrogate needs the membrane at every step. "
+            f"Put the input on a grid with `spikes.on_grid(dt, coincident=...)` first. Got {type(gradient).__name__}."
+        )
+    return gradient
 
 
 def gradient(gradient: Any, neuron: Neuron) -> Gradient:

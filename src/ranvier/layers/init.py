@@ -41,3 +41,15 @@ def fan_in(mean: float, std: float) -> Initialiser:
         return torch.randn(shape, generator=generator) * (std / sqrt(n_in)) + mean / n_in
 
     return draw
+
+
+def uniform(low: float, high: float) -> Initialiser:
+    """Draw independently and uniformly from `low` to `high`, low <= high."""
+    low, high = number("`low` of init.uniform", low, "finite"), number("`high` of init.uniform", high, "finite")
+    if high < low:
+        raise ValueError(f"`high` of init.uniform must be at least `low`, {low}. Got {high}.")
+
+    def draw(shape: tuple[int, int], generator: torch.Generator | None) -> Float[Tensor, "n_in unit"]:
+        return torch.rand(shape, generator=generator) * (high - low) + low
+
+    return draw

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 
 from torch import nn
 
+from ranvier.errors import RunawayError
 from ranvier.gradients import Gradient
 from ranvier.layers import check
 from ranvier.layers.spiking import Spiking
@@ -59,7 +60,10 @@ class Network(nn.Module):
         activity: dict[str, Any] = {}
         value: Any = spikes
         for name, layer in self.layers.items():
-            received, value = value, layer(value)
+            try:
+                received, value = value, layer(value)
+            except RunawayError as error:
+                raise RunawayError(error.sample, error.limit, error.layer or name) from None
             activity[name] = value
             self._warn_if_silent(name, received, value)
         return Run(value, activity)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ranvier.gradients import EventProp, Gradient
 from ranvier.layers import check, init
+from ranvier.layers.delays import DelayParameters, Delays
 from ranvier.layers.parameters import NeuronParameters
-from ranvier.neurons import CubaLIF, Dynamics, Neuron, dynamics
+from ranvier.neurons import CubaLIF, Dynamics, Neuron, continuous, dynamics
 from ranvier.ops.clocked import clocked
 from ranvier.ops.clocked.op import Backend, State
+from ranvier.ops.exact import exact
 from ranvier.spikes import Spikes
 
 
@@ -28,6 +32,10 @@ class Spiking(nn.Module):
             volley of all inputs has standard deviation 10 in the entered state.
         recurrent_weights: rule that draws `w_rec` [n_out, n_out]; by default normal, a volley's standard
             deviation being 1.
+        delays: synaptic delays of the input connections [n_in, n_out], or None.
+        recurrent_delays: synaptic delays of the recurrent connections [n_out, n_out], or None.
+        max_spikes_per_unit: in continuous time, a unit that spikes more often in one sample is a runaway.
+        overflow: what becomes of one: "raise" an error, or "truncate": silence from there on, counted in the record.
         generator: source of randomness for the weights.
         backend: "auto", "reference" or "numba".
 
@@ -49,6 +57,10 @@ class Spiking(nn.Module):
         gradient: Gradient | None = None,
         weights: init.Initialiser | None = None,
         recurrent_weights: init.Initialiser | None = None,
+        delays: Delays | None = None,
+        recurrent_delays: Delays | None = None,
+        max_spikes_per_unit: int = 1000,
+        overflow: Literal["raise", "truncate"] = "raise",
         generator: torch.Generator | None = None,
         backend: Backend = "auto",
     ) -> None:
@@ -58,11 +70,18 @@ class Spiking(nn.Module):
         check.neuron("Spiking", self.neuron, n_out, spiking=True)
         if recurrent_weights is not None and not recurrent:
             raise ValueError("`recurrent_weights` of Spiking need `recurrent=True`. Got recurrent=False.")
+        if recurrent_delays is not None and not recurrent:
+            raise ValueError("`recurrent_delays` of Spiking need `recurrent=True`. Got recurrent=False.")
+        self.max_spikes_per_unit, self.overflow = check.runaway("Spiking", max_spikes_per_unit, overflow)
         self.backend: Backend = check.backend("Spiking", backend)
         self.gradient: Gradient = check.gradient(EventProp() if gradient is None else gradient, self.neuron)
         self.w_in = _drawn("weights", weights or init.fan_in(0.0, 10.0), (n_in, n_out), generator)
         rule = recurrent_weights or init.fan_in(0.0, 1.0)
         self.w_rec = _drawn("recurrent_weights", rule, (n_out, n_out), generator) if recurrent else None
+        self.delays = None if delays is None else DelayParameters(delays, (n_in, n_out), generator)
+        self.recurrent_delays = (
+            None if recurrent_delays is None else DelayParameters(recurrent_delays, (n_out, n_out), generator)
+        )
         self.learned = NeuronParameters(self.neuron)
 
     def forward(self, spikes: Spikes, state: State | None = None, forced: Spikes | None = None) -> Spikes:
@@ -75,21 +94,40 @@ class Spiking(nn.Module):
         """The emitted spikes and the final state, from which the next chunk of a long sequence goes on.
 
         Args:
-            spikes: input on a grid.
+            spikes: input on a grid, or in continuous time: that decides which engine runs.
             state: initial states by name, [B, n_out] each; zero where not given.
-            forced: spikes to emit instead of the threshold's.
+            forced: spikes to emit instead of the threshold's; on a grid only.
         """
-        numbers = self.dynamics(check.grid_step("Spiking", spikes))
-        return clocked(
+        if check.on_grid("Spiking", spikes):
+            return clocked(
+                spikes,
+                self.w_in,
+                self.w_rec,
+                self.dynamics(spikes.on_grid_only("Spiking")),
+                self.gradient,
+                state=state,
+                forced=forced,
+                backend=self.backend,
+                **self._delays(),
+            )
+        if forced is not None:
+            raise ValueError("`forced` of Spiking must be None in continuous time; call `on_grid(dt)` first. Got spikes.")
+        return exact(
             spikes,
             self.w_in,
             self.w_rec,
-            numbers,
-            self.gradient,
+            continuous(self.neuron, self.learned.values(), self.w_in.device),
+            check.continuous_gradient(self.gradient),
             state=state,
-            forced=forced,
+            max_spikes_per_unit=self.max_spikes_per_unit,
+            overflow=self.overflow,
             backend=self.backend,
+            **self._delays(),
         )
+
+    def _delays(self) -> dict[str, Tensor]:
+        own = (("d_in", self.delays), ("d_rec", self.recurrent_delays))
+        return {name: delays.values() for name, delays in own if delays is not None}
 
     def dynamics(self, dt: float) -> Dynamics:
         """The layer's neurons as numbers on a grid of `dt` seconds."""

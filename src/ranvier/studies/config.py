@@ -9,6 +9,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 DATASETS = ("yinyang", "mnist", "fashion-mnist")
 GRADIENTS = ("eventprop", "surrogate")
+ENGINES = ("grid", "exact")
 SURROGATES = ("superspike", "sigmoid", "esser")
 
 _MOST_STEPS = 1_000_000  # a sample's grid; steps are 32-bit and traces are held per step
@@ -23,11 +24,12 @@ class RunConfig:
     Attributes:
         dataset: one of `DATASETS`.
         gradient: one of `GRADIENTS`.
+        engine: one of `ENGINES`: a time grid, or continuous time (EventProp only).
         surrogate: one of `SURROGATES`; None with EventProp.
         surrogate_scale: steepness of the surrogate, > 0; None with EventProp.
         epochs, batch_size, hidden: whole numbers >= 1.
         seed: of weights, order and augmentation, >= 0.
-        dt: grid step, 0 < dt <= duration.
+        dt: grid step, 0 < dt <= duration; None with the exact engine.
         duration: of a sample.
         learning_rate: Adam's, in the first epoch.
         decay: factor on it per epoch.
@@ -53,7 +55,7 @@ class RunConfig:
     epochs: int
     batch_size: int
     hidden: int
-    dt: float
+    dt: float | None
     duration: float
     learning_rate: float
     decay: float
@@ -61,6 +63,7 @@ class RunConfig:
     tau_syn: float
     hidden_weights: tuple[float, float]
     output_weights: tuple[float, float]
+    engine: str = "grid"
     drop: float = 0.0
     lower_activity: tuple[float, float] | None = None
     upper_activity: tuple[float, float] | None = None
@@ -76,14 +79,11 @@ class RunConfig:
             whole = isinstance(value, int) and not isinstance(value, bool)
             if value is not None and not (whole and low <= value <= high):
                 raise ValueError(f"`{name}` must be a whole number from {low} to {high}. Got {value!r}.")
-        for name in ("dt", "duration", "learning_rate", "decay", "tau_mem", "tau_syn"):
+        for name in ("duration", "learning_rate", "decay", "tau_mem", "tau_syn"):
             value = getattr(self, name)
             if not (isfinite(value) and value > 0):
                 raise ValueError(f"`{name}` must be a finite number > 0. Got {value}.")
-        if not 1 <= round(self.duration / self.dt) <= _MOST_STEPS or self.dt > self.duration:
-            raise ValueError(
-                f"`dt` must divide a sample of {self.duration} s into 1 to {_MOST_STEPS:,} steps. Got {self.dt}."
-            )
+        self._check_grid()
         if not 0 <= self.drop < 1:
             raise ValueError(f"`drop` must be a probability below 1. Got {self.drop}.")
         for name in ("hidden_weights", "output_weights", "lower_activity", "upper_activity"):
@@ -91,8 +91,20 @@ class RunConfig:
             if value is not None:
                 self._check_pair(name, value)
 
+    def _check_grid(self) -> None:
+        if self.engine == "exact":
+            if self.dt is not None:
+                raise ValueError(f"`dt` must not be given with `engine` exact, which has no grid. Got {self.dt}.")
+            return
+        if self.dt is None or not (isfinite(self.dt) and self.dt > 0):
+            raise ValueError(f"`dt` must be a finite number > 0. Got {self.dt}.")
+        if not 1 <= round(self.duration / self.dt) <= _MOST_STEPS or self.dt > self.duration:
+            raise ValueError(
+                f"`dt` must divide a sample of {self.duration} s into 1 to {_MOST_STEPS:,} steps. Got {self.dt}."
+            )
+
     def _check_choices(self) -> None:
-        for name, choices in (("dataset", DATASETS), ("gradient", GRADIENTS)):
+        for name, choices in (("dataset", DATASETS), ("gradient", GRADIENTS), ("engine", ENGINES)):
             if getattr(self, name) not in choices:
                 raise ValueError(f"`{name}` must be one of {', '.join(choices)}. Got {getattr(self, name)!r}.")
         if self.gradient == "eventprop":
@@ -100,6 +112,8 @@ class RunConfig:
                 if getattr(self, name) is not None:
                     raise ValueError(f"`{name}` needs `gradient` surrogate. Got gradient eventprop.")
             return
+        if self.engine == "exact":
+            raise ValueError("`gradient` surrogate needs `engine` grid. Got engine exact.")
         if self.surrogate not in SURROGATES:
             raise ValueError(f"`surrogate` must be one of {', '.join(SURROGATES)}. Got {self.surrogate!r}.")
         if not 0 < (self.surrogate_scale or 0) < inf:

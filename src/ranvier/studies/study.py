@@ -57,11 +57,13 @@ def gradient_of(config: RunConfig) -> Gradient:
 
 
 def gridded(splits: Splits, config: RunConfig) -> Splits:
-    """The splits on the configuration's grid, the training part cut to `n_train`."""
+    """The splits on the configuration's grid, if it has one, the training part cut to `n_train`."""
     from ranvier.data import Splits
 
     train = splits.train if config.n_train is None else splits.train[: config.n_train]
     parts = (train, splits.validation, splits.test)
+    if config.dt is None:
+        return Splits(*parts)
     return Splits(*(part.on_grid(config.dt, coincident="sum") for part in parts))
 
 

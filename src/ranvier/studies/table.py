@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ranvier.studies.config import DATASETS, GRADIENTS, RunConfig
+from ranvier.studies.config import DATASETS, ENGINES, GRADIENTS, RunConfig
 
 # Wunderlich & Pehle, Sci. Rep. 11:12829 (2021), with a quarter of their epochs
 _YINYANG_EVENTPROP = RunConfig(
@@ -65,25 +65,38 @@ _MNIST_SURROGATE = replace(
     decay=0.95,
 )
 
+# Wunderlich & Pehle 2021 as they are
+_YINYANG_EXACT = replace(_YINYANG_EVENTPROP, engine="exact", dt=None)
+_MNIST_EXACT = replace(_MNIST_EVENTPROP, engine="exact", dt=None)
+
 TABLE = {
-    ("yinyang", "eventprop"): _YINYANG_EVENTPROP,
-    ("yinyang", "surrogate"): _YINYANG_SURROGATE,
-    ("mnist", "eventprop"): _MNIST_EVENTPROP,
-    ("mnist", "surrogate"): _MNIST_SURROGATE,
-    ("fashion-mnist", "eventprop"): replace(_MNIST_EVENTPROP, dataset="fashion-mnist"),
-    ("fashion-mnist", "surrogate"): replace(_MNIST_SURROGATE, dataset="fashion-mnist"),
+    ("yinyang", "eventprop", "grid"): _YINYANG_EVENTPROP,
+    ("yinyang", "eventprop", "exact"): _YINYANG_EXACT,
+    ("yinyang", "surrogate", "grid"): _YINYANG_SURROGATE,
+    ("mnist", "eventprop", "grid"): _MNIST_EVENTPROP,
+    ("mnist", "eventprop", "exact"): _MNIST_EXACT,
+    ("mnist", "surrogate", "grid"): _MNIST_SURROGATE,
+    ("fashion-mnist", "eventprop", "grid"): replace(_MNIST_EVENTPROP, dataset="fashion-mnist"),
+    ("fashion-mnist", "eventprop", "exact"): replace(_MNIST_EXACT, dataset="fashion-mnist"),
+    ("fashion-mnist", "surrogate", "grid"): replace(_MNIST_SURROGATE, dataset="fashion-mnist"),
 }
 
 
-def documented(dataset: str, gradient: str = "eventprop", **changes: Any) -> RunConfig:
-    """The documented settings of a data set and gradient, with some of them changed.
+def documented(dataset: str, gradient: str = "eventprop", engine: str | None = None, **changes: Any) -> RunConfig:
+    """The documented settings of a data set, gradient and engine, with some of them changed.
+
+    Without an engine, Yin-Yang with EventProp runs in continuous time, everything else on a grid (docs/decisions.md).
 
     Raises:
-        ValueError: there is no such data set or gradient, or a change is out of range.
+        ValueError: there is no such data set, gradient or engine, or a change is out of range.
     """
-    if (dataset, gradient) not in TABLE:
+    if engine is None:
+        engine = "exact" if (dataset, gradient) == ("yinyang", "eventprop") else "grid"
+    if (dataset, gradient, engine) not in TABLE:
+        if gradient == "surrogate" and engine == "exact":
+            raise ValueError("`gradient` surrogate needs `engine` grid. Got engine exact.")
         raise ValueError(
-            f"`dataset` must be one of {', '.join(DATASETS)} and `gradient` one of {', '.join(GRADIENTS)}. "
-            f"Got {dataset!r} and {gradient!r}."
+            f"`dataset` must be one of {', '.join(DATASETS)}, `gradient` one of {', '.join(GRADIENTS)} and `engine` "
+            f"one of {', '.join(ENGINES)}. Got {dataset!r}, {gradient!r} and {engine!r}."
         )
-    return replace(TABLE[dataset, gradient], **changes)
+    return replace(TABLE[dataset, gradient, engine], **changes)

@@ -95,7 +95,7 @@ def forward(
 
     def task(index: int) -> None:
         parts[index] = run(
-            *ranges[index], duration, *events, *_present(weights),
+            *ranges[index], duration, *events, *_arguments(weights),
             numbers.tau_mem, numbers.tau_syn, numbers.bias, numbers.threshold, numbers.refractory, min_slope, limit,
             initial, final, held,
         )  # fmt: skip
@@ -104,14 +104,12 @@ def forward(
     columns = list(zip(*parts, strict=True))
     counts, units, times, current = (_join(column) for column in columns[:4])
     clipped, truncated, worst = columns[-3:]
-    offsets = np.zeros(n_samples + 1, np.int64)
-    np.cumsum(counts, out=offsets[1:])
     return Emitted(
-        offsets=offsets,
+        offsets=_offsets(counts),
         units=units,
         times=times,
         current=current,
-        trail=[_join(column) for column in columns[4:-3]] if not _family(weights) else list(parts),
+        trail=_trail(weights, columns[4:-3]),
         final=final,
         held=held,
         clipped=sum(clipped),
@@ -124,16 +122,40 @@ def _join(parts: tuple[Array, ...]) -> Array:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
+def _offsets(counts: Array) -> Array:
+    offsets = np.zeros(counts.size + 1, np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    return offsets
+
+
+def _trail(weights: Weights, columns: list[Any]) -> list[Array]:
+    """What the adjoint replays; the kernels with a log return its length per sample first."""
+    trail = [_join(column) for column in columns]
+    return [_offsets(trail[0]), *trail[1:]] if _family(weights) else trail
+
+
 def _family(weights: Weights) -> str:
-    """The kernel that serves these weights: "" for feed-forward ones."""
-    return ""
+    """The pair of kernels that serves these weights."""
+    if weights.d_in is not None or weights.d_rec is not None:
+        return "delayed_"
+    return "" if weights.w_rec is None else "recurrent_"
 
 
-def _present(weights: Weights) -> tuple[Array, ...]:
-    return (weights.w_in,)
+def _arguments(weights: Weights) -> tuple[Array, ...]:
+    """The weights as their kernels take them."""
+    if _family(weights) == "delayed_":
+        units = weights.w_in.shape[1]
+        none = np.empty((0, units))
+        w_rec = np.empty((0, units), weights.w_in.dtype) if weights.w_rec is None else weights.w_rec
+        d_in = none if weights.d_in is None else weights.d_in
+        return weights.w_in, w_rec, d_in, none if weights.d_rec is None else weights.d_rec
+    return (weights.w_in,) if weights.w_rec is None else (weights.w_in, weights.w_rec)
 
 
 def _options(weights: Weights, numbers: Numbers, **more: Any) -> tuple[tuple[str, Any], ...]:
+    if _family(weights) == "delayed_":
+        more |= {"recurrent": weights.w_rec is not None}
+        more |= {"delays_in": weights.d_in is not None, "delays_rec": weights.d_rec is not None}
     return (*numbers.options, *sorted(more.items()))
 
 
@@ -192,29 +214,33 @@ def backward(
     ranges = threads.chunks(n_samples)
     n_chunks, real = len(ranges), weights.w_in.dtype
     g_w_in = np.zeros((n_chunks, *(weights.w_in.shape if wanted.weights else (0, n_units))), real)
+    g_w_rec = _like(weights.w_rec, n_chunks, real)
+    g_d_in, g_d_rec = _like(weights.d_in, n_chunks, np.float64), _like(weights.d_rec, n_chunks, np.float64)
     g_neuron = np.zeros((n_chunks, 4, n_units))
-    g_in_times = np.empty(events.units.size if wanted.times else 0)
-    g_amplitudes = np.empty(events.units.size if wanted.amplitudes else 0)
+    g_in_times = np.zeros(events.units.size if wanted.times else 0)
+    g_amplitudes = np.zeros(events.units.size if wanted.amplitudes else 0)
     g_initial = np.empty((2, n_samples, n_units))
 
     def task(index: int) -> None:
+        more = () if weights.w_rec is None else (g_w_rec[index],)
+        if _family(weights) == "delayed_":
+            more = (g_w_rec[index], g_d_in[index], g_d_rec[index])
         run(
-            *ranges[index], duration, *events, *_present(weights),
+            *ranges[index], duration, *events, *_arguments(weights),
             numbers.tau_mem, numbers.tau_syn, numbers.bias, numbers.threshold, numbers.refractory, min_slope,
             initial, emitted.held,
             emitted.offsets, emitted.units, emitted.times, emitted.current, *emitted.trail,
             g_times, g_marks, g_final,
-            g_w_in[index], g_in_times, g_amplitudes, *g_neuron[index], g_initial,
+            g_w_in[index], *more, g_in_times, g_amplitudes, *g_neuron[index], g_initial,
         )  # fmt: skip
 
     threads.run(task, n_chunks)
-    none = np.empty(0)
     tau_mem, tau_syn, bias, threshold = _total(g_neuron)
     return Gradients(
         w_in=_total(g_w_in),
-        w_rec=none,
-        d_in=none,
-        d_rec=none,
+        w_rec=_total(g_w_rec),
+        d_in=_total(g_d_in),
+        d_rec=_total(g_d_rec),
         times=g_in_times,
         amplitudes=g_amplitudes,
         tau_mem=tau_mem,
@@ -223,6 +249,10 @@ def backward(
         threshold=threshold,
         initial=g_initial,
     )
+
+
+def _like(weights: Array | None, n_chunks: int, real: Any) -> Array:
+    return np.zeros((n_chunks, *((0, 0) if weights is None else weights.shape)), real)
 
 
 def _total(parts: Array) -> Array:
