@@ -67,7 +67,7 @@ _MNIST_SURROGATE = replace(
 
 # Wunderlich & Pehle 2021 as they are
 _YINYANG_EXACT = replace(_YINYANG_EVENTPROP, engine="exact", dt=None)
-_MNIST_EXACT = replace(_MNIST_EVENTPROP, engine="exact", dt=None)
+_MNIST_EXACT = replace(_MNIST_EVENTPROP, engine="exact", dt=None, epochs=100, decay=0.95)
 
 TABLE = {
     ("yinyang", "eventprop", "grid"): _YINYANG_EVENTPROP,

@@ -17,7 +17,7 @@ from ranvier.errors import RunawayError
 from ranvier.gradients import EventProp, Gradient
 from ranvier.neurons import Continuous
 from ranvier.ops import inputs
-from ranvier.ops.exact import cpu
+from ranvier.ops.exact import cpu, reference
 from ranvier.spikes import Record, Spikes
 
 Backend = Literal["auto", "reference", "numba"]
@@ -100,6 +100,13 @@ def _check(
     ):
         if value is not None and tuple(value.shape) != shape:
             raise ValueError(f"`{name}` must be {list(shape)}. Got {list(value.shape)}.")
+        if value is not None and (value.device != w_in.device or not value.is_floating_point()):
+            raise ValueError(
+                f"`{name}` must be floating numbers on the device of `w_in`, {w_in.device}. "
+                f"Got {value.dtype} on {value.device}."
+            )
+    if w_rec is not None and w_rec.dtype != w_in.dtype:
+        raise ValueError(f"`w_rec` must be of the type of `w_in`, {w_in.dtype}. Got {w_rec.dtype}.")
     if d_rec is not None and w_rec is None:
         raise ValueError("`d_rec` needs recurrent weights `w_rec`. Got none.")
     for name, value in (("d_in", d_in), ("d_rec", d_rec)):
@@ -142,8 +149,6 @@ def _reference(
     if initial is None:
         rows = 3 if neuron.refractory > 0 else 2
         initial = w_in.new_zeros(rows, spikes.n_samples, w_in.shape[1])
-    from ranvier.ops.exact import reference
-
     found = reference.run(spikes, w_in, w_rec, neuron, gradient, d_in, d_rec, initial, limit)
     emitted = spikes.trusted(
         units=found.units,
@@ -155,12 +160,7 @@ def _reference(
         marks=found.marks,
         record=Record("reference", clipped=found.clipped, truncated=found.truncated),
     )
-    worst = -1
-    if found.truncated:
-        samples = torch.repeat_interleave(torch.arange(spikes.n_samples), found.offsets.diff())
-        counts = torch.bincount(samples * w_in.shape[1] + found.units, minlength=spikes.n_samples * w_in.shape[1])
-        worst = int((counts >= limit).nonzero()[0, 0]) // w_in.shape[1]
-    return emitted, found.final[:2], worst
+    return emitted, found.final[:2], found.worst
 
 
 # ------------------------------------------------------------------------------------------------ numba

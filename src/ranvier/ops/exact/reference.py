@@ -46,6 +46,7 @@ class Emission:
         final: the state at `duration`, [2, B, N] or with the remaining hold [3, B, N].
         clipped: spikes whose slope was bounded.
         truncated: units, over all samples, that fell silent because they had spiked `limit` times.
+        worst: the first sample with such a unit, or -1.
     """
 
     units: Tensor
@@ -56,6 +57,7 @@ class Emission:
     final: Tensor
     clipped: int
     truncated: int
+    worst: int
 
 
 def run(
@@ -101,6 +103,7 @@ def run(
         final=torch.stack([sample.final() for sample in outcomes], 1).to(w_in.dtype) if outcomes else initial,
         clipped=sum(sample.clipped for sample in outcomes),
         truncated=sum(sample.truncated for sample in outcomes),
+        worst=next((b for b, sample in enumerate(outcomes) if sample.truncated), -1),
     )
 
 
