@@ -59,13 +59,18 @@ def on_grid(layer: str, spikes: Any) -> bool:
     return spikes.dt is not None
 
 
-def runaway(layer: str, limit: Any, overflow: Any) -> tuple[int, Literal["raise", "truncate"]]:
-    """Refuse a limit that is no positive whole number, or an unknown way to meet it."""
+def spike_limit(layer: str, limit: Any) -> int:
+    """Refuse a limit that is no positive whole number."""
     if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
         raise ValueError(f"`max_spikes_per_unit` of {layer} must be a whole number >= 1. Got {limit!r}.")
+    return limit
+
+
+def overflow(layer: str, overflow: Any) -> Literal["raise", "truncate"]:
+    """Refuse an unknown way to meet a runaway."""
     if overflow not in ("raise", "truncate"):
         raise ValueError(f"`overflow` of {layer} must be 'raise' or 'truncate'. Got {overflow!r}.")
-    return limit, overflow
+    return overflow
 
 
 def continuous_gradient(gradient: Gradient) -> EventProp:

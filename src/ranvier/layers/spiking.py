@@ -72,7 +72,8 @@ class Spiking(nn.Module):
             raise ValueError("`recurrent_weights` of Spiking need `recurrent=True`. Got recurrent=False.")
         if recurrent_delays is not None and not recurrent:
             raise ValueError("`recurrent_delays` of Spiking need `recurrent=True`. Got recurrent=False.")
-        self.max_spikes_per_unit, self.overflow = check.runaway("Spiking", max_spikes_per_unit, overflow)
+        self.max_spikes_per_unit = check.spike_limit("Spiking", max_spikes_per_unit)
+        self.overflow: Literal["raise", "truncate"] = check.overflow("Spiking", overflow)
         self.backend: Backend = check.backend("Spiking", backend)
         self.gradient: Gradient = check.gradient(EventProp() if gradient is None else gradient, self.neuron)
         self.w_in = _drawn("weights", weights or init.fan_in(0.0, 10.0), (n_in, n_out), generator)
@@ -111,7 +112,9 @@ class Spiking(nn.Module):
                 **self._delays(),
             )
         if forced is not None:
-            raise ValueError("`forced` of Spiking must be None in continuous time; call `on_grid(dt)` first. Got spikes.")
+            raise ValueError(
+                "`forced` of Spiking must be None in continuous time; call `on_grid(dt)` first. Got spikes."
+            )
         return exact(
             spikes,
             self.w_in,

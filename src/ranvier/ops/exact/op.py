@@ -46,7 +46,8 @@ def exact(
         w_rec: recurrent weights [N, N] (from, to), or None.
         neuron: the neuron as numbers.
         gradient: `EventProp`; its `min_slope` bounds the jump at crossings that graze the threshold.
-        d_in, d_rec: synaptic delays in seconds, >= 0, shaped like the weights; what would arrive after the end is lost.
+        d_in: synaptic delays of the input [n_in, N] in seconds, >= 0; what would arrive after the end is lost.
+        d_rec: synaptic delays of the recurrent connections [N, N], likewise.
         state: initial value [B, N] of V or I by name; zero where not given. Not for neurons with a refractory time nor
             with delays: what is held or in flight is no part of it.
         max_spikes_per_unit: a unit that spikes more often in one sample is a runaway.
@@ -275,6 +276,7 @@ class _Exact(torch.autograd.Function):
             call.limit,
         )
         ctx.call = call
+        ctx.set_materialize_grads(False)  # most calls use neither the marks nor the final state
         out_times = torch.from_numpy(emitted.times).to(times.dtype)
         final = torch.from_numpy(emitted.final).to(w_in.dtype)
         return out_times, torch.ones_like(out_times), final
@@ -282,13 +284,14 @@ class _Exact(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (the decorator hides the signature)
-        ctx: Any, g_times: Tensor, g_marks: Tensor, g_final: Tensor
+        ctx: Any, g_times: Tensor | None, g_marks: Tensor | None, g_final: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         call: _Call = ctx.call
         times, amplitudes, w_in, w_rec, d_in, d_rec, initial = ctx.saved_tensors
         needs: dict[str, bool] = dict(zip(_DIFFERENTIABLE, ctx.needs_input_grad[1:], strict=True))
         spikes, neuron = call.spikes, call.neuron
-        assert call.emitted is not None
+        emitted = call.emitted
+        assert emitted is not None
         found = cpu.backward(
             float(spikes.duration),
             _events(spikes, times, amplitudes),
@@ -296,10 +299,10 @@ class _Exact(torch.autograd.Function):
             numbers_of(neuron),
             _initial(initial, spikes.n_samples, w_in.shape[1]),
             call.gradient.min_slope,
-            call.emitted,
-            inputs.array(g_times),
-            inputs.array(g_marks),
-            inputs.array(g_final.double()),
+            emitted,
+            _or_zeros(g_times, emitted.times.shape),
+            _or_zeros(g_marks, emitted.times.shape),
+            _or_zeros(g_final, emitted.final.shape),
             cpu.Wanted(
                 weights=needs["w_in"] or needs["w_rec"],
                 times=needs["times"],
@@ -332,6 +335,11 @@ class _Exact(torch.autograd.Function):
             of_units("threshold"),
             of("initial", w_in),
         )
+
+
+def _or_zeros(gradient: Tensor | None, shape: tuple[int, ...]) -> cpu.Array:
+    """What came from above in float64, zeros where nothing did."""
+    return np.zeros(shape) if gradient is None else inputs.array(gradient.double())
 
 
 def _events(spikes: Spikes, times: Tensor, amplitudes: Tensor) -> cpu.Events:
