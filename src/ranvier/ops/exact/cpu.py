@@ -87,7 +87,7 @@ def forward(
 ) -> Emitted:
     """Run every sample, chunk by chunk. `initial` is [2, B, N] in float64."""
     n_samples, n_units = events.offsets.size - 1, weights.w_in.shape[1]
-    run = kernel(_PACKAGE, f"{_family(weights)}forward.jinja", _options(weights, numbers))
+    run = kernel(_PACKAGE, f"{_family(weights)}forward.py.jinja", _options(weights, numbers))
     ranges = threads.chunks(n_samples)
     parts: list[Any] = [None] * len(ranges)
     final = np.empty((2, n_samples, n_units))
@@ -210,7 +210,7 @@ def backward(
         wants_amplitudes=wanted.amplitudes,
         wants_flow=wanted.flow,
     )
-    run = kernel(_PACKAGE, f"{_family(weights)}backward.jinja", options)
+    run = kernel(_PACKAGE, f"{_family(weights)}backward.py.jinja", options)
     ranges = threads.chunks(n_samples)
     n_chunks, real = len(ranges), weights.w_in.dtype
     g_w_in = np.zeros((n_chunks, *(weights.w_in.shape if wanted.weights else (0, n_units))), real)
