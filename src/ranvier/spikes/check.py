@@ -61,9 +61,9 @@ def spikes(spikes: Spikes) -> None:
 
 
 def _types(spikes: Spikes) -> None:
-    for name in ("units", "times", "amplitudes", "offsets", "steps", "marks"):
+    for name in ("units", "times", "amplitudes", "offsets", "steps", "marks", "membrane"):
         value = getattr(spikes, name)
-        if value is None and name in ("steps", "marks"):
+        if value is None and name in ("steps", "marks", "membrane"):
             continue
         if not isinstance(value, Tensor):
             raise TypeError(f"`{name}` of Spikes must be a tensor. Got {kind(value)}.")
@@ -98,6 +98,12 @@ def _shapes(spikes: Spikes) -> None:
                 f"`{name}` of Spikes must have one entry per unit index, {tuple(spikes.units.shape)}. "
                 f"Got {tuple(value.shape)}."
             )
+    cells = (spikes.n_samples, spikes.n_units)
+    if spikes.membrane is not None and spikes.membrane.shape != cells:
+        raise ValueError(
+            f"`membrane` of Spikes must have one entry per sample and unit, {cells}. "
+            f"Got {tuple(spikes.membrane.shape)}."
+        )
 
 
 def _offsets(name: str, offsets: Tensor, n_events: int) -> None:

@@ -39,6 +39,7 @@ def delayed(spikes: Spikes, delay: float | Tensor) -> Spikes:
         steps=steps,
         offsets=ragged.offsets_where(spikes.offsets, keep),
         support=support,
+        membrane=None,
         record=replace(spikes.record, dropped=spikes.record.dropped + spikes.n_events - event.numel()),
     )
 

@@ -43,6 +43,7 @@ def on_grid(spikes: Spikes, dt: float, coincident: Literal["sum", "one"]) -> Spi
         times=times_at(steps, dt, times),
         amplitudes=amplitudes,
         marks=marks,
+        membrane=None,
         steps=steps,
         offsets=torch.searchsorted(cell[is_first], bounds),
         duration=n_steps * dt,

@@ -82,6 +82,8 @@ class Spikes:
         dt: grid step in seconds; None in continuous time.
         support: silent cells that carry a surrogate gradient.
         marks: float [E], ones that only `counts` reads (from layers whose amplitudes carry no gradient).
+        membrane: float [B, N], V of the sending layer at the end, differentiable: the handle on its silent units for
+            losses in continuous time. None where the sender kept none; delays and grids drop it.
         record: what the producing op reports.
 
     Raises:
@@ -98,6 +100,7 @@ class Spikes:
     dt: float | None = None
     support: Support | None = None
     marks: Tensor | None = None
+    membrane: Tensor | None = None
     record: Record = Record()
 
     def __post_init__(self) -> None:
@@ -221,7 +224,8 @@ class Spikes:
             for name in _PER_EVENT
         }
         support, record = self._support_of(indices), Record(self.record.backend)
-        return self._with(**chosen, offsets=offsets, support=support, record=record)
+        membrane = None if self.membrane is None else self.membrane.index_select(0, indices)
+        return self._with(**chosen, offsets=offsets, support=support, membrane=membrane, record=record)
 
     def _support_of(self, indices: Tensor) -> Support | None:
         support = self.support
@@ -325,7 +329,7 @@ def collate(batch: Sequence[Spikes]) -> Spikes:
         truncated=sum(record.truncated for record in records),
     )
     return first._with(  # pyright: ignore[reportPrivateUsage]
-        **joined, offsets=torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]), record=record
+        **joined, offsets=torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]), membrane=None, record=record
     )
 
 

@@ -159,6 +159,7 @@ def _reference(
         unit_shape=(w_in.shape[1],),
         duration=spikes.duration,
         marks=found.marks,
+        membrane=found.final[0],
         record=Record("reference", clipped=found.clipped, truncated=found.truncated),
     )
     return emitted, found.final[:2], found.worst
@@ -214,6 +215,7 @@ def _numba(
         unit_shape=(w_in.shape[1],),
         duration=spikes.duration,
         marks=marks,
+        membrane=final[0],
         record=Record("numba", clipped=out.clipped, truncated=out.truncated),
     )
     return emitted, final, out.worst
