@@ -8,7 +8,7 @@ import pytest
 import ranvier
 
 PACKAGE = Path(ranvier.__file__).parent
-ROOMS = ("spikes", "neurons", "gradients", "ops", "layers", "losses", "data", "training", "studies", "cli")
+ROOMS = ("spikes", "neurons", "gradients", "ops", "layers", "losses", "audit", "data", "training", "studies", "cli")
 FILES = [path for room in ROOMS for path in sorted((PACKAGE / room).rglob("*.py"))]
 
 

@@ -14,31 +14,39 @@ _ROOMS = {
     "gradients": ("Esser", "EventProp", "SigmoidDerivative", "SuperSpike", "Surrogate"),
     "layers": ("Delay", "Delays", "Network", "Readout", "Spiking", "init"),
     "losses": (
+        "DeltaMSE",
         "FirstSpikeCrossEntropy",
+        "IntegralCrossEntropy",
         "LowerActivity",
         "MaxOverTimeCrossEntropy",
         "MeanOverTimeCrossEntropy",
+        "TargetActivity",
         "UpperActivity",
     ),
+    "audit": ("check_gradients",),
     "data": ("LabelledSpikes", "load_fashion_mnist", "load_mnist", "load_yinyang"),
-    "training": ("FitConfig", "fit"),
+    "training": ("FitConfig", "WakeSilent", "fit"),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 
 if TYPE_CHECKING:
+    from ranvier.audit import check_gradients
     from ranvier.data import LabelledSpikes, load_fashion_mnist, load_mnist, load_yinyang
     from ranvier.gradients import Esser, EventProp, SigmoidDerivative, SuperSpike, Surrogate
     from ranvier.layers import Delay, Delays, Network, Readout, Spiking, init
     from ranvier.losses import (
+        DeltaMSE,
         FirstSpikeCrossEntropy,
+        IntegralCrossEntropy,
         LowerActivity,
         MaxOverTimeCrossEntropy,
         MeanOverTimeCrossEntropy,
+        TargetActivity,
         UpperActivity,
     )
     from ranvier.neurons import LI, LIF, CubaLIF, Neuron
     from ranvier.spikes import Spikes, Support, collate
-    from ranvier.training import FitConfig, fit
+    from ranvier.training import FitConfig, WakeSilent, fit
 
 __all__ = [
     "LI",
@@ -46,10 +54,12 @@ __all__ = [
     "CubaLIF",
     "Delay",
     "Delays",
+    "DeltaMSE",
     "Esser",
     "EventProp",
     "FirstSpikeCrossEntropy",
     "FitConfig",
+    "IntegralCrossEntropy",
     "LabelledSpikes",
     "LowerActivity",
     "MaxOverTimeCrossEntropy",
@@ -63,7 +73,10 @@ __all__ = [
     "SuperSpike",
     "Support",
     "Surrogate",
+    "TargetActivity",
     "UpperActivity",
+    "WakeSilent",
+    "check_gradients",
     "collate",
     "fit",
     "init",

@@ -29,9 +29,13 @@ Command = Callable[..., Outcome]
 @pytest.fixture
 def ranvier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     for key, config in TABLE.items():
-        small = {"epochs": 2, "hidden": 12, "dt": 2e-3, "batch_size": 16, "threads": 1}
-        if key[0] == "yinyang":
+        small: dict[str, Any] = {"epochs": 2, "hidden": 12, "batch_size": 16, "threads": 1}
+        if config.engine == "grid":
+            small["dt"] = 2e-3
+        if config.dataset == "yinyang":
             small |= {"n_train": 64, "hidden_weights": (2.0, 0.78), "output_weights": (2.5, 0.5)}
+        elif config.dataset == "yinyang-delays":
+            small["n_train"] = 64
         else:
             small |= {"hidden_weights": (1.0, 0.5)}
         monkeypatch.setitem(TABLE, key, replace(config, **small))

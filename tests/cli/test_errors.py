@@ -10,9 +10,10 @@ import pytest
 from tests.cli.conftest import Command, Outcome
 
 YINYANG = ("train", "yinyang")
+ON_GRID = (*YINYANG, "--engine", "grid")
 
 BAD_USAGE = {
-    "nothing": ((), "train, evaluate, info"),
+    "nothing": ((), "train, evaluate, check, info"),
     "unknown command": (("tarin",), "tarin"),
     "no data set": (("train",), "must be named"),
     "unknown data set": (("train", "cifar"), "cifar"),
@@ -27,10 +28,24 @@ BAD_USAGE = {
     "negative seed": ((*YINYANG, "--seed", "-1"), "--seed must be"),
     "no batch": ((*YINYANG, "--batch-size", "0"), "--batch-size must be"),
     "no threads": ((*YINYANG, "--threads", "0"), "--threads must be"),
-    "dt nan": ((*YINYANG, "--dt", "nan"), "--dt must be a finite number > 0. Got nan."),
-    "dt zero": ((*YINYANG, "--dt", "0"), "--dt must be a finite number > 0"),
-    "dt beyond the sample": ((*YINYANG, "--dt", "0.07"), "--dt must divide a sample of 0.06 s"),
-    "dt tiny": ((*YINYANG, "--dt", "1e-12"), "--dt must divide"),
+    "dt nan": ((*ON_GRID, "--dt", "nan"), "--dt must be a finite number > 0. Got nan."),
+    "dt zero": ((*ON_GRID, "--dt", "0"), "--dt must be a finite number > 0"),
+    "dt beyond the sample": ((*ON_GRID, "--dt", "0.07"), "--dt must divide a sample of 0.06 s"),
+    "dt tiny": ((*ON_GRID, "--dt", "1e-12"), "--dt must divide"),
+    "dt without effect": ((*YINYANG, "--dt", "0.001"), "--dt must not be given with --engine exact"),
+    "unknown engine": ((*YINYANG, "--engine", "clocked"), "clocked"),
+    "surrogate in continuous time": (
+        (*YINYANG, "--gradient", "surrogate", "--engine", "exact"),
+        "--gradient surrogate needs --engine grid",
+    ),
+    "unknown delays": (("train", "yinyang-delays", "--delays", "dendritic"), "dendritic"),
+    "delays without effect": ((*YINYANG, "--delays", "axonal"), "--delays needs the data set yinyang-delays."),
+    "bias without effect": (("train", "mnist", "--bias-spike"), "--bias-spike needs the data set yinyang-delays."),
+    "delays on a grid": (("train", "yinyang-delays", "--engine", "grid"), "--engine of yinyang-delays must be exact"),
+    "delays with a surrogate": (
+        ("train", "yinyang-delays", "--gradient", "surrogate"),
+        "--gradient of yinyang-delays must be eventprop",
+    ),
     "rate infinite": ((*YINYANG, "--learning-rate", "inf"), "--learning-rate must be a finite number"),
     "unknown gradient": ((*YINYANG, "--gradient", "exact"), "exact"),
     "unknown surrogate": ((*YINYANG, "--gradient", "surrogate", "--surrogate", "box"), "box"),
@@ -43,6 +58,14 @@ BAD_USAGE = {
         "--surrogate needs --gradient surrogate",
     ),
     "data folder without effect": ((*YINYANG, "--data-dir", "x"), "--data-dir has no effect on yinyang"),
+    "data folder without effect on delays": (
+        ("train", "yinyang-delays", "--data-dir", "x"),
+        "--data-dir has no effect on yinyang-delays",
+    ),
+    "resume with --bias-spike": (
+        ("train", "--resume", "run", "--bias-spike"),
+        "--bias-spike must not accompany --resume",
+    ),
     "data folder without effect, resumed": (
         (*YINYANG, "--data-dir", "x", "--resume", "run"),
         "--data-dir has no effect on yinyang",
@@ -57,6 +80,8 @@ BAD_USAGE = {
         )
         for option, value in {
             "--gradient": "eventprop",
+            "--engine": "exact",
+            "--delays": "none",
             "--surrogate": "esser",
             "--seed": "0",
             "--hidden": "12",
@@ -128,6 +153,7 @@ def test_a_missing_run_is_1(ranvier: Command, command: tuple[str, ...], folder: 
         {"epochs": None},
         {"dataset": "cifar"},
         {"dt": "fast"},
+        {"bias_spike": "yes"},
         {"hidden_weights": 3},
         {"hidden_weights": ["a", "b"]},
         {"more": 1},

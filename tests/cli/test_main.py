@@ -29,13 +29,16 @@ def test_info(ranvier: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--help",), ["train", "evaluate", "info"]),
+        (("--help",), ["train", "evaluate", "check", "info"]),
         (
             ("train", "--help"),
             [
                 *(
-                    "{yinyang,mnist,fashion-mnist}",
+                    "{yinyang,yinyang-delays,mnist,fashion-mnist}",
                     "--gradient {eventprop,surrogate}",
+                    "--engine {grid,exact}",
+                    "--delays {none,axonal,synaptic}",
+                    "--bias-spike",
                     "--epochs N",
                     "--seed N",
                 ),
@@ -75,7 +78,7 @@ def test_help_and_bad_usage_do_not_wait_for_torch() -> None:
 def test_an_interrupted_process_says_how_to_go_on(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "ranvier", "train", "yinyang", "--epochs", "1000", "--hidden", "8"]
     process = subprocess.Popen(
-        [*command, "--dt", "2e-3", "--threads", "1", "--out", "run", "--json"],
+        [*command, "--engine", "grid", "--dt", "2e-3", "--threads", "1", "--out", "run", "--json"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -12,6 +12,7 @@ from tests.cli.conftest import Command
 FIELDS = {
     "dataset": str,
     "gradient": str,
+    "engine": str,
     "backend": str,
     "seed": int,
     "epochs": int,
@@ -35,11 +36,12 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     ("options", "spiking"),
     [
         ((), {"hidden", "output"}),
+        (("--engine", "grid"), {"hidden", "output"}),
         (("--gradient", "surrogate"), {"hidden"}),
         (("--gradient", "surrogate", "--surrogate", "esser"), {"hidden"}),
         (("--gradient", "surrogate", "--surrogate", "sigmoid"), {"hidden"}),
     ],
-    ids=["eventprop", "superspike", "esser", "sigmoid"],
+    ids=["exact", "eventprop on a grid", "superspike", "esser", "sigmoid"],
 )
 def test_one_json_object_and_nothing_else(ranvier: Command, options: tuple[str, ...], spiking: set[str]) -> None:
     outcome = ranvier("train", "yinyang", *options, "--json")
@@ -65,12 +67,13 @@ def test_one_json_object_and_nothing_else(ranvier: Command, options: tuple[str, 
 
 
 def test_the_settings_are_told_at_the_start(ranvier: Command) -> None:
-    outcome = ranvier("train", "yinyang", "--seed", 3, "--out", "here")
+    outcome = ranvier("train", "yinyang", "--engine", "grid", "--seed", 3, "--out", "here")
     first = outcome.err.splitlines()[0]
     for setting in (
         "here",
         "dataset yinyang",
         "gradient eventprop",
+        "engine grid",
         "seed 3",
         "hidden 12",
         "dt 0.002",
@@ -79,18 +82,70 @@ def test_the_settings_are_told_at_the_start(ranvier: Command) -> None:
         assert setting in first
     assert "test accuracy" in outcome.out
     assert "%" in outcome.out
+    assert "engine exact" in ranvier("train", "yinyang", "--epochs", 1).err.splitlines()[0]
 
 
 def test_options_reach_the_run(ranvier: Command) -> None:
     options = ("--epochs", 1, "--seed", 7, "--hidden", 9, "--dt", 3e-3, "--batch-size", 20, "--threads", 1)
-    outcome = ranvier("train", "yinyang", *options, "--learning-rate", 0.01, "--out", "a/b", "--json")
+    options = (*options, "--engine", "grid", "--learning-rate", 0.01)
+    outcome = ranvier("train", "yinyang", *options, "--out", "a/b", "--json")
     assert outcome.code == 0, outcome.err
     config = json.loads(Path("a/b/config.json").read_text())
-    expected = {"epochs": 1, "seed": 7, "hidden": 9, "dt": 3e-3, "batch_size": 20, "learning_rate": 0.01}
+    expected = {"epochs": 1, "seed": 7, "hidden": 9, "batch_size": 20, "learning_rate": 0.01}
+    expected |= {"engine": "grid", "dt": 3e-3}
     assert config | expected == config
     kept = checkpoint.load(Path("a/b/last.pt"))
     assert kept["network"]["layers.hidden.w_in"].shape == (5, 9)
     assert kept["metrics"]["learning_rate"] == 0.01
+
+
+@pytest.mark.parametrize("delays", ["none", "axonal", "synaptic"])
+def test_yinyang_delays(ranvier: Command, delays: str) -> None:
+    outcome = ranvier("train", "yinyang-delays", "--delays", delays, "--bias-spike", "--out", "run", "--json")
+    assert outcome.code == 0, outcome.err
+    result = outcome.result
+    assert (result["dataset"], result["engine"], result["backend"]) == ("yinyang-delays", "exact", "numba")
+    assert result["delays"] == delays
+    config = json.loads(Path("run/config.json").read_text())
+    assert (config["delays"], config["bias_spike"]) == (delays, True)
+    kept = checkpoint.load(Path("run/last.pt"))["network"]
+    assert kept["layers.hidden.w_in"].shape == (5, 12)
+    shapes = {name: tuple(value.shape) for name, value in kept.items() if name.endswith(".free")}
+    assert (
+        shapes
+        == {
+            "none": {},
+            "axonal": {"layers.input_delays.delays.free": (1, 5), "layers.hidden_delays.delays.free": (1, 12)},
+            "synaptic": {"layers.hidden.delays.free": (5, 12), "layers.output.delays.free": (12, 3)},
+        }[delays]
+    )
+    longer = ranvier("train", "--resume", "run", "--epochs", 4, "--json")
+    whole = ranvier(
+        "train", "yinyang-delays", "--delays", delays, "--bias-spike", "--epochs", 4, "--out", "whole", "--json"
+    )
+    assert longer.code == 0, longer.err
+    for name in ("test_accuracy", "test_loss", "loss", "best_validation", "spikes_per_sample"):
+        assert longer.result[name] == whole.result[name], name
+    again = ranvier("evaluate", "run", "--json").result
+    assert again["test_accuracy"] == longer.result["test_accuracy"]
+    assert ranvier("train", "--resume", "run", "--data-dir", "x").code == 1
+
+
+def test_a_run_from_before_a_setting_is_resumed(ranvier: Command) -> None:
+    whole = ranvier("train", "yinyang", "--epochs", 3, "--out", "whole", "--json").result
+    ranvier("train", "yinyang", "--out", "run")
+    path = Path("run/config.json")
+    config = json.loads(path.read_text())
+    for name in ("delays", "delay_rate", "bias_spike", "decay_every"):
+        del config[name]
+    path.write_text(json.dumps(config))
+    last = checkpoint.load(Path("run/last.pt"))
+    for name in ("decay_every", "rates", "wake"):
+        del last["settings"][name]
+    checkpoint.save_last(Path("run"), last)
+    outcome = ranvier("train", "--resume", "run", "--epochs", 3, "--json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.result["loss"] == whole["loss"]
 
 
 def test_the_seed_draws_the_weights(ranvier: Command) -> None:
@@ -215,7 +270,8 @@ def test_without_a_thread_count_torchs_own_is_kept(ranvier: Command, monkeypatch
 
     from ranvier.studies.table import TABLE
 
-    monkeypatch.setitem(TABLE, ("yinyang", "eventprop"), replace(TABLE["yinyang", "eventprop"], threads=None))
+    key = ("yinyang", "eventprop", "exact")
+    monkeypatch.setitem(TABLE, key, replace(TABLE[key], threads=None))
     ranvier("train", "yinyang", "--epochs", 1, "--out", "run")
     assert json.loads(Path("run/config.json").read_text())["threads"] == torch.get_num_threads()
 

@@ -1,11 +1,19 @@
 import pytest
 import torch
 
-from ranvier.losses import FirstSpikeCrossEntropy, MaxOverTimeCrossEntropy, MeanOverTimeCrossEntropy
+from ranvier.losses import (
+    DeltaMSE,
+    FirstSpikeCrossEntropy,
+    IntegralCrossEntropy,
+    MaxOverTimeCrossEntropy,
+    MeanOverTimeCrossEntropy,
+)
 from tests.neurons.unchecked import unchecked
 
 LOSSES = {
+    "DeltaMSE": lambda labels: DeltaMSE(0.1).of_times(torch.rand(2, 3), labels),
     "FirstSpikeCrossEntropy": lambda labels: FirstSpikeCrossEntropy().of_times(torch.rand(2, 3), labels),
+    "IntegralCrossEntropy": lambda labels: IntegralCrossEntropy()(torch.rand(4, 2, 3), labels),
     "MaxOverTimeCrossEntropy": lambda labels: MaxOverTimeCrossEntropy()(torch.rand(4, 2, 3), labels),
     "MeanOverTimeCrossEntropy": lambda labels: MeanOverTimeCrossEntropy()(torch.rand(4, 2, 3), labels),
 }

@@ -94,3 +94,53 @@ def test_what_is_no_trace_is_refused(loss, output, got):
     with unchecked(), pytest.raises(TypeError) as caught:
         loss()(output, torch.tensor([0, 1]))
     assert str(caught.value) == f"`output` of a trace loss must be traces [time, batch, unit] of a Readout. Got {got}."
+
+
+class TestContinuousTime:
+    """One network and one loss on either engine: on a fine grid both are the same."""
+
+    pairs = [([3e-3, 7e-3, 7e-3, 20e-3], [0, 1, 2, 0]), ([1e-3, 30e-3], [2, 1])]  # noqa: RUF012
+    labels = torch.tensor([1, 0])
+
+    def readout(self):
+        made = rv.Readout(3, 2, rv.LI(20e-3, 5e-3, (0.1, 0.0), learn=("tau_mem", "tau_syn", "bias"))).double()
+        with torch.no_grad():
+            made.w_in.copy_(torch.tensor([[3.0, -1.0], [2.0, 5.0], [-2.0, 4.0]]))
+        return made
+
+    def run(self, loss, dt):
+        made, spikes = self.readout(), rv.Spikes.from_samples(self.pairs, unit_shape=3, duration=0.05, dtype=F64)
+        output = made(spikes if dt is None else spikes.on_grid(dt, coincident="sum"))
+        value = loss(output, self.labels)
+        value.backward()
+        return value.item(), {name: value.grad for name, value in made.named_parameters()}, output
+
+    @pytest.mark.parametrize("loss", LOSSES)
+    def test_a_finer_grid_comes_closer(self, loss):
+        exact, grads, _ = self.run(loss(), None)
+        assert all(grad.abs().max() > 1e-3 for grad in grads.values())
+        errors = []
+        for dt in (1e-3, 0.5e-3, 0.25e-3, 0.125e-3):
+            value, found, _ = self.run(loss(), dt)
+            apart = [float((found[name] - grads[name]).norm() / grads[name].norm()) for name in grads]
+            errors.append(max(abs(value / exact - 1), *apart))
+        assert errors[0] < 0.3
+        assert errors[-1] < errors[0] / 6
+
+    @pytest.mark.parametrize("loss", LOSSES)
+    def test_predictions_and_ties(self, loss):
+        _, _, output = self.run(loss(), None)
+        assert isinstance(output, rv.ops.membrane.Membrane)
+        assert loss().predict(output).tolist() == loss().scores(output).argmax(1).tolist()
+        assert loss().ties(output) == 0
+        silence = rv.Spikes.from_samples([([], [])], unit_shape=3, duration=0.05, dtype=F64)
+        silent = rv.Readout(3, 2).double()(silence)
+        assert loss().predict(silent).tolist() == [-1]
+        assert loss().ties(silent) == 1
+
+    @pytest.mark.parametrize("loss", LOSSES)
+    def test_an_empty_batch_costs_nothing(self, loss):
+        spikes = rv.Spikes.from_samples(self.pairs, unit_shape=3, duration=0.05, dtype=F64)[[]]
+        value = loss()(self.readout()(spikes), torch.zeros(0, dtype=torch.int64))
+        value.backward()
+        assert value == 0

@@ -1,11 +1,12 @@
 from dataclasses import replace
-from math import exp, expm1, log
+from math import exp, expm1, inf, log
 
 import pytest
 import torch
 
 import ranvier as rv
 from ranvier.neurons import dynamics
+from ranvier.neurons.dynamics import FOREVER
 from tests.neurons.models import Adapting, Chain
 
 F64 = torch.float64
@@ -166,6 +167,19 @@ def test_the_rows_of_the_delta_neuron():
     close(found.reset_row, tensor(50.0))
     close(found.slope_row, tensor(-1.0))
     close(found.slope_offset, torch.tensor(0.3, dtype=F64))
+
+
+@pytest.mark.parametrize("model", [rv.CubaLIF, rv.LIF])
+@pytest.mark.parametrize(
+    ("refractory", "steps"),
+    [(0.0, 0), (0.4e-3, 0), (0.6e-3, 1), (3e-3, 3), (0.1 * 3, 300), (inf, FOREVER), (1e9, FOREVER)],
+)
+def test_the_refractory_time_is_rounded_to_the_grid(model, refractory, steps):
+    assert dynamics(model(refractory=refractory), 1e-3, None, F64).hold == steps
+
+
+def test_neurons_that_know_no_refractory_time_are_not_held():
+    assert dynamics(rv.LI(), 1e-3, None, F64).hold == dynamics(Chain(), 1e-3, None, F64).hold == 0
 
 
 def test_an_integrator_has_no_threshold():

@@ -103,6 +103,45 @@ def test_the_delta_neuron(reset, backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("reset", ["zero", "subtract", "none"])
+def test_the_refractory_time_of_the_base_model(reset, backend):
+    neuron = rv.CubaLIF(tau_mem=20e-3, tau_syn=10e-3, reset=reset, refractory=2 * DT)
+    made = layer(neuron, method(reset), backend)
+    # step 1: the input has moved V past the threshold; two steps of hold begin with what the reset left
+    v1, i1 = left(reset, C * W), B * W + R
+    # steps 2 and 3: V is put back after the flow, whatever it is; the current goes on, its arrivals too
+    i2 = B * i1 + HALF * W
+    i3 = B * i2
+    # step 4: V moves again, and is looked at
+    v4, i4 = A * v1 + C * i3, B * i3
+    spikes_again = v4 >= 1
+    assert spikes_again == (reset != "zero")
+    if spikes_again:
+        v4, i4 = left(reset, v4), i4 + R
+    expected = [(0.0, W, 0), (v1, i1, 2), (v1, i2, 1), (v1, i3, 0), (v4, i4, 2 if spikes_again else 0)]
+    for found, (v, i, hold) in zip(states_after(made, 5, *INPUT), expected, strict=True):
+        assert found == pytest.approx({"V": v, "I": i, "hold": hold}, rel=1e-12, abs=1e-12)
+    assert made(events(5, *INPUT)).steps.tolist() == ([1, 4] if spikes_again else [1])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("reset", ["zero", "subtract", "none"])
+def test_the_refractory_time_of_the_delta_neuron(reset, backend):
+    w, r = 1.2, 0.9
+    made = layer(rv.LIF(tau_mem=20e-3, reset=reset, refractory=2 * DT), rv.Surrogate(), backend, w_in=w, w_rec=r)
+    # step 0: the input moves V at once; steps 1 and 2: held, the own spike of step 0 and an input of step 2 are lost
+    v0 = left(reset, w)
+    # step 3: V has decayed for one step and receives the input of this step, which is enough
+    assert A * v0 + w >= 1
+    v3 = left(reset, A * v0 + w)
+    expected = [(v0, r, 2), (v0, 0.0, 1), (v0, 0.0, 0), (v3, r, 2)]
+    given = ((0, 1.0), (2, 1.0), (3, 1.0))
+    for found, (v, pending, hold) in zip(states_after(made, 4, *given), expected, strict=True):
+        assert found == pytest.approx({"V": v, "pending": pending, "hold": hold}, rel=1e-12, abs=1e-12)
+    assert made(events(4, *given)).steps.tolist() == [0, 3]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_trace_shows_the_membrane_before_the_arrivals_of_its_step(backend):
     readout = rv.Readout(1, 1, rv.LI(tau_mem=20e-3, tau_syn=10e-3, bias=0.3), backend=backend).double()
     with torch.no_grad():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
 import torch
 from torch import Tensor
@@ -18,7 +19,22 @@ from ranvier.gradients import Esser, EventProp, Gradient, SigmoidDerivative, Sup
 from ranvier.neurons import LIF, CubaLIF, Neuron, dynamics
 from ranvier.ops.clocked import clocked, reference
 from ranvier.spikes import Spikes, Support, ragged
-from tests.neurons.models import Chain
+from tests.neurons.models import Adapting, Chain
+
+
+@dataclass(frozen=True)
+class HeldChain(Chain):
+    """A chain with a refractory time."""
+
+    refractory: float = 0.0
+
+
+@dataclass(frozen=True)
+class HeldAdapting(Adapting):
+    """An adapting neuron, whose arrivals enter the membrane, with a refractory time."""
+
+    refractory: float = 0.0
+
 
 DT = 1e-3
 FLOOR = {torch.float32: 1e-6, torch.float64: 1e-11}
@@ -39,6 +55,7 @@ class Case:
     density: float
     seed: int
     support: str = "none"  # of the input: "none", "compact" or "dense"
+    delays: str = "none"  # "none", "in", "rec" or "both"
 
     def __str__(self) -> str:
         way = type(self.gradient).__name__
@@ -77,7 +94,26 @@ def tensors(case: Case) -> dict[str, Tensor]:
         values[f"initial {name}"] = 0.6 * normal(g, case.n_samples, case.n_units)
     for name in ("times", "cells", "counts", "final V", "final I", "final u", "final pending"):
         values[f"cotangent {name}"] = normal(g, case.n_steps, case.n_samples, case.n_units)
+    if holds(case):
+        values["cotangent final w"] = normal(g, case.n_steps, case.n_samples, case.n_units)
+        values["cotangent final hold"] = 30 * normal(g, case.n_steps, case.n_samples, case.n_units)
+        held = torch.rand(case.n_samples, case.n_units, generator=g) < 0.3
+        values["initial hold"] = (held * torch.randint(1, 6, held.shape, generator=g)).double()
+    for name in wires(case):  # a third without delay, none near half a step
+        shape = values[name.replace("d_", "w_")].shape
+        steps = torch.randint(-case.n_steps // 6, case.n_steps // 3 + 1, shape, generator=g)
+        values[name] = ((steps + 0.8 * torch.rand(shape, generator=g).double() - 0.4) * DT).clamp(min=0)
     return values
+
+
+def holds(case: Case) -> bool:
+    """Whether there is a refractory time."""
+    return dynamics(case.neuron, DT, None, torch.float64).hold > 0
+
+
+def wires(case: Case) -> tuple[str, ...]:
+    """The names of the delays."""
+    return {"none": (), "in": ("d_in",), "rec": ("d_rec",), "both": ("d_in", "d_rec")}[case.delays]
 
 
 @dataclass(frozen=True)
@@ -109,7 +145,9 @@ def run(case: Case, backend: str, dtype: torch.dtype, forced: Spikes | None = No
         name: torch.tensor(getattr(case.neuron, name), dtype=torch.float64).requires_grad_()
         for name in case.neuron.learn
     }
-    state = {name: given[f"initial {name}"].to(dtype).requires_grad_() for name in case.neuron.states}
+    delays = {name: given[name].to(dtype).requires_grad_() for name in wires(case)}
+    names = () if delays else (*case.neuron.states, *(["hold"] if holds(case) else []))
+    state = {name: given[f"initial {name}"].to(dtype).requires_grad_() for name in names}
     support = _support(case, given, source, dtype, leaves)
     spikes = source._with(times=leaves["times"], amplitudes=leaves["amplitudes"], support=support)
     out, final = clocked(
@@ -118,18 +156,20 @@ def run(case: Case, backend: str, dtype: torch.dtype, forced: Spikes | None = No
         leaves.get("w_rec"),
         dynamics(case.neuron, DT, learned, dtype),
         case.gradient,
+        **delays,
         state=state,
         forced=forced,
         backend=backend,
     )
     loss = _loss(case, given, out, final, dtype)
-    leaves |= learned | {f"initial {name}": value for name, value in state.items()}
+    leaves |= delays | learned | {f"initial {name}": value for name, value in state.items()}
     found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
     numbers = {
         f"d {name}": torch.zeros_like(leaf) if grad is None else grad
         for (name, leaf), grad in zip(leaves.items(), found, strict=True)
     }
-    return Outcome(out, numbers | {f"final {name}": value.detach() for name, value in final.items()})
+    ends = {f"final {name}": value.detach().nan_to_num(posinf=1e3) for name, value in final.items()}
+    return Outcome(out, numbers | ends)
 
 
 def _support(
@@ -155,7 +195,7 @@ def _loss(case: Case, given: dict[str, Tensor], out: Spikes, final: dict[str, Te
     else:
         loss = loss + (out.to_dense() * at["cells"]).sum()
     for name, value in final.items():
-        loss = loss + (value * at[f"final {name}"].sum(0)).sum()
+        loss = loss + (value.nan_to_num(posinf=0.0) * at[f"final {name}"].sum(0)).sum()
     return loss
 
 
@@ -180,25 +220,26 @@ def closeness(case: Case) -> tuple[float, int]:
     """How near to the threshold, or to the support's edge, any cell of the float64 reference comes, and its spikes."""
     given = tensors(case)
     numbers = dynamics(case.neuron, DT, None, torch.float64)
-    zeros = torch.zeros(len(case.neuron.states), case.n_samples, case.n_units, dtype=torch.float64)
-    for index, name in enumerate(case.neuron.states):
-        zeros[index] = given[f"initial {name}"]
-    w_rec = given["w_rec"] if case.recurrent else None
+    delays = {name: (given[name] / DT).round().int() for name in wires(case)}
+    state = torch.zeros(len(case.neuron.states) + 1, case.n_samples, case.n_units, dtype=torch.float64)
+    for index, name in enumerate((*case.neuron.states, "hold") if holds(case) else case.neuron.states):
+        state[index] = 0.0 if delays else given[f"initial {name}"]
     emission = reference.run(
         given["raster"],
         None,
-        given["w_in"],
-        w_rec,
+        reference.Wires(given["w_in"], delays.get("d_in")),
+        reference.Wires(given["w_rec"], delays.get("d_rec")) if case.recurrent else None,
         numbers,
         case.gradient,
-        zeros,
-        torch.zeros_like(zeros[0]),
+        state[:-1],
+        torch.zeros_like(state[0]),
         None,
+        state[-1],
     )
-    distance = ((emission.membrane - numbers.threshold) / numbers.threshold).abs()
+    distance = ((emission.membrane - numbers.threshold) / numbers.threshold).abs().where(~emission.held, 1.0)
     if isinstance(case.gradient, Surrogate) and case.gradient.shape.width < 1e9:  # the support's edges are ties, too
         edge = (distance - case.gradient.shape.width).abs()
-        distance = torch.minimum(distance, edge)
+        distance = torch.minimum(distance, edge).where(~emission.held, 1.0)
     return float(distance.min()) if distance.numel() else 1.0, int(emission.spikes.sum())
 
 
@@ -210,8 +251,10 @@ def spread(typical: float, n_units: int) -> tuple[float, ...]:
 EXACT = EventProp()
 LIFS = ("tau_mem", "threshold", "bias")
 
-# name: (neuron for N units, gradient, recurrent, support of the input)
-KINDS: dict[str, tuple[Callable[[int], Neuron], Gradient, bool, str]] = {
+# name: (neuron for N units, gradient, recurrent, support of the input[, delays])
+Kind = tuple[Callable[[int], Neuron], Gradient, bool, str] | tuple[Callable[[int], Neuron], Gradient, bool, str, str]
+REFRACTORY = 3.2e-3
+KINDS: dict[str, Kind] = {
     "eventprop": (lambda n: CubaLIF(20e-3, 5e-3, learn=LEARNED), EXACT, True, "none"),
     "eventprop-fixed": (lambda n: CubaLIF(20e-3, 5e-3), EXACT, True, "none"),
     "eventprop-feedforward": (lambda n: CubaLIF(20e-3, 5e-3, learn=LEARNED), EXACT, False, "compact"),
@@ -293,6 +336,126 @@ KINDS: dict[str, tuple[Callable[[int], Neuron], Gradient, bool, str]] = {
         False,
         "dense",
     ),
+    "refractory-eventprop": (
+        lambda n: CubaLIF(20e-3, 5e-3, refractory=REFRACTORY, learn=LEARNED),
+        EXACT,
+        True,
+        "none",
+    ),
+    "refractory-eventprop-subtract-per-unit": (
+        lambda n: CubaLIF(spread(20e-3, n), 5e-3, spread(1.0, n), 0.1, "subtract", REFRACTORY, LEARNED),
+        EXACT,
+        True,
+        "dense",
+    ),
+    "refractory-eventprop-forever": (
+        lambda n: CubaLIF(20e-3, 5e-3, refractory=inf),
+        EXACT,
+        True,
+        "compact",
+    ),
+    "refractory-eventprop-three-states": (
+        lambda n: HeldChain(rest=0.1, learn=("tau_mem", "rest"), refractory=1e-3),
+        EXACT,
+        True,
+        "none",
+    ),
+    "refractory-eventprop-entered-membrane": (
+        lambda n: HeldAdapting(coupling=0.5, learn=("tau_mem", "coupling"), refractory=1e-3),
+        EventProp(min_slope=2.0),
+        False,
+        "compact",
+    ),
+    "refractory-esser-entered-membrane": (
+        lambda n: HeldAdapting(coupling=0.5, learn=("tau_mem", "coupling"), refractory=1e-3, reset="subtract"),
+        Surrogate(Esser(2.0)),
+        True,
+        "dense",
+        "in",
+    ),
+    "refractory-superspike": (
+        lambda n: CubaLIF(20e-3, 5e-3, refractory=REFRACTORY, learn=LEARNED),
+        Surrogate(SuperSpike()),
+        True,
+        "none",
+    ),
+    "refractory-superspike-fixed-subtract-through-reset": (
+        lambda n: CubaLIF(20e-3, 5e-3, reset="subtract", refractory=REFRACTORY),
+        Surrogate(SuperSpike(2.0), through_reset=True),
+        True,
+        "dense",
+    ),
+    "refractory-sigmoid-no-reset": (
+        lambda n: CubaLIF(20e-3, 5e-3, reset="none", refractory=1e-3, learn=LEARNED),
+        Surrogate(SigmoidDerivative(4.0)),
+        True,
+        "none",
+    ),
+    "refractory-esser-per-unit-subtract": (
+        lambda n: CubaLIF(spread(20e-3, n), 5e-3, spread(1.0, n), 0.1, "subtract", REFRACTORY, LEARNED),
+        Surrogate(Esser(2.0)),
+        True,
+        "compact",
+    ),
+    "refractory-lif-superspike": (
+        lambda n: LIF(20e-3, refractory=REFRACTORY, learn=LIFS),
+        Surrogate(SuperSpike()),
+        True,
+        "dense",
+    ),
+    "refractory-lif-esser-subtract-through-reset": (
+        lambda n: LIF(20e-3, bias=0.1, reset="subtract", refractory=REFRACTORY, learn=LIFS),
+        Surrogate(Esser(2.0), through_reset=True),
+        True,
+        "compact",
+    ),
+    "delays-eventprop": (lambda n: CubaLIF(20e-3, 5e-3, learn=LEARNED), EXACT, True, "none", "both"),
+    "delays-eventprop-in": (lambda n: CubaLIF(20e-3, 5e-3), EXACT, True, "dense", "in"),
+    "delays-eventprop-feedforward": (lambda n: CubaLIF(20e-3, 5e-3, learn=LEARNED), EXACT, False, "compact", "in"),
+    "delays-eventprop-refractory-per-unit": (
+        lambda n: CubaLIF(spread(20e-3, n), 5e-3, bias=spread(0.05, n), refractory=REFRACTORY, learn=LEARNED),
+        EXACT,
+        True,
+        "none",
+        "both",
+    ),
+    "delays-superspike": (
+        lambda n: CubaLIF(20e-3, 5e-3, learn=LEARNED),
+        Surrogate(SuperSpike()),
+        True,
+        "dense",
+        "both",
+    ),
+    "delays-superspike-in": (lambda n: CubaLIF(20e-3, 5e-3), Surrogate(SuperSpike()), True, "none", "in"),
+    "delays-superspike-local-through-reset": (
+        lambda n: CubaLIF(20e-3, 5e-3),
+        Surrogate(SuperSpike(2.0), through_reset=True, through_recurrence=False),
+        True,
+        "compact",
+        "rec",
+    ),
+    "delays-esser": (
+        lambda n: CubaLIF(20e-3, 5e-3, refractory=1e-3, learn=LEARNED),
+        Surrogate(Esser(2.0)),
+        True,
+        "compact",
+        "both",
+    ),
+    "delays-lif-superspike": (
+        lambda n: LIF(20e-3, refractory=1e-3, learn=LIFS),
+        Surrogate(SuperSpike()),
+        True,
+        "dense",
+        "both",
+    ),
+    "delays-lif-esser": (
+        lambda n: LIF(20e-3, bias=0.1, learn=LIFS),
+        Surrogate(Esser(2.0), through_reset=True),
+        True,
+        "compact",
+        "rec",
+    ),
+    "delays-lif-esser-in": (lambda n: LIF(20e-3, learn=LIFS), Surrogate(Esser(2.0)), True, "compact", "in"),
 }
 
 # steps, samples, inputs, units, input density: awkward sizes, an empty batch, silence, a raster that is on everywhere
@@ -313,9 +476,9 @@ SIZES = [
 
 def case(kind: str, size: int, seed: int = 0) -> Case:
     """The case of one kind and one size."""
-    neuron, gradient, recurrent, support = KINDS[kind]
+    neuron, gradient, recurrent, *rest = KINDS[kind]
     n_steps, n_samples, n_in, n_units, density = SIZES[size]
-    return Case(neuron(n_units), gradient, recurrent, n_steps, n_samples, n_in, n_units, density, seed, support)
+    return Case(neuron(n_units), gradient, recurrent, n_steps, n_samples, n_in, n_units, density, seed, *rest)
 
 
 def clear_case(kind: str, size: int, margin: float, alive: bool) -> Case:

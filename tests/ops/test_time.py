@@ -18,13 +18,24 @@ from ranvier.spikes import Spikes
 
 DT = 1e-3
 CUBA, DELTA = CubaLIF(20e-3, 5e-3), LIF(20e-3)
+HELD = CubaLIF(20e-3, 5e-3, reset="subtract", refractory=3e-3)
 WAYS: list[tuple[Neuron, Gradient]] = [
     (CUBA, EventProp()),
     (CUBA, Surrogate(SuperSpike())),
     (CUBA, Surrogate(Esser(2.0))),
     (DELTA, Surrogate(SuperSpike())),
+    (HELD, EventProp()),
+    (HELD, Surrogate(SuperSpike())),
+    (HELD, Surrogate(Esser(2.0))),
+    (LIF(20e-3, refractory=3e-3), Surrogate(SuperSpike())),
 ]
-IDS = ["eventprop", "superspike", "esser", "lif"]
+IDS = [
+    "eventprop",
+    "superspike",
+    "esser",
+    "lif",
+    *(f"refractory-{way}" for way in ("eventprop", "dense", "esser", "lif")),
+]
 
 
 def layer(neuron: Neuron, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:

@@ -11,22 +11,24 @@ from ranvier.losses import FirstSpikeCrossEntropy, MaxOverTimeCrossEntropy
 from ranvier.studies import documented, study
 from ranvier.training import evaluate, fit
 
-SMALL = {"n_train": 60, "dt": 1e-3, "epochs": 1, "threads": 1}
+SMALL: dict[str, Any] = {"n_train": 60, "epochs": 1, "threads": 1}
 
 
-def test_yinyang_with_eventprop_is_the_published_network() -> None:
-    parts = study(documented("yinyang", n_train=32))
+@pytest.mark.parametrize(("engine", "dt"), [("exact", None), ("grid", 1e-4)])
+def test_yinyang_with_eventprop_is_the_published_network(engine: str, dt: float | None) -> None:
+    parts = study(documented("yinyang", engine=engine, n_train=32))
     hidden, output = parts.network.layers["hidden"], parts.network.layers["output"]
     assert isinstance(hidden, Spiking)
     assert isinstance(output, Spiking)
-    assert hidden.gradient == output.gradient == EventProp()
+    bounded = EventProp(min_slope=0.0) if engine == "exact" else EventProp()  # the literature's has no bound
+    assert hidden.gradient == output.gradient == bounded
     assert hidden.w_in.shape == (5, 200)
     assert output.w_in.shape == (200, 3)
     assert hidden.w_in.mean().item() == pytest.approx(1.5, abs=0.1)
     assert output.w_in.std().item() == pytest.approx(0.1, abs=0.02)
     assert parts.loss == FirstSpikeCrossEntropy(0.5e-3, 6.4e-3, 3e-3)
     assert (len(parts.splits.train), len(parts.splits.validation), len(parts.splits.test)) == (32, 1000, 1000)
-    assert parts.splits.train.inputs.dt == 1e-4
+    assert parts.splits.train.inputs.dt == parts.splits.test.inputs.dt == dt
     assert parts.augment is None
 
 
@@ -61,9 +63,13 @@ def test_what_a_configuration_asks_for_is_built() -> None:
     assert study(replace(config, drop=0.0)).augment is None
 
 
-@pytest.mark.parametrize("gradient", ["eventprop", "surrogate"])
-def test_a_study_trains(gradient: str) -> None:
-    parts = study(documented("yinyang", gradient, hidden=30, lower_activity=(1e-3, 1.0), **SMALL))
+@pytest.mark.parametrize(
+    ("gradient", "engine", "dt"),
+    [("eventprop", "exact", None), ("eventprop", "grid", 1e-3), ("surrogate", "grid", 1e-3)],
+)
+def test_a_study_trains(gradient: str, engine: str, dt: float | None) -> None:
+    config = documented("yinyang", gradient, engine, dt=dt, hidden=30, lower_activity=(1e-3, 1.0), **SMALL)
+    parts = study(config)
     result = fit(
         parts.network,
         parts.loss,

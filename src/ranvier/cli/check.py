@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ranvier.cli.options import Train, UsageError
-from ranvier.studies import RunConfig, documented
+from ranvier.studies import DATASETS, GENERATED, RunConfig, documented
 
 _CHANGES = (
+    "delays",
+    "bias_spike",
     "epochs",
     "seed",
     "hidden",
@@ -22,6 +24,8 @@ _CHANGES = (
 _NOT_WITH_RESUME = (
     "gradient",
     "engine",
+    "delays",
+    "bias_spike",
     "surrogate",
     "seed",
     "hidden",
@@ -45,13 +49,15 @@ def settings(options: Train) -> RunConfig | None:
         _check_resume(options)
         return None
     if options.dataset is None:
-        raise UsageError("A data set must be named: yinyang, mnist or fashion-mnist. Got none.")
-    if options.dataset == "yinyang" and options.data_dir is not None:
-        raise UsageError(f"--data-dir has no effect on yinyang, which needs no files. Got {options.data_dir}.")
+        raise UsageError(f"A data set must be named: {', '.join(DATASETS)}. Got none.")
+    if options.dataset in GENERATED and options.data_dir is not None:
+        raise UsageError(
+            f"--data-dir has no effect on {options.dataset}, which needs no files. Got {options.data_dir}."
+        )
     gradient = options.gradient or "eventprop"
     if options.surrogate is not None and gradient != "surrogate":
         raise UsageError(f"--surrogate needs --gradient surrogate. Got --gradient {gradient}.")
-    changes = {name: value for name in _CHANGES if (value := getattr(options, name)) is not None}
+    changes = {name: getattr(options, name) for name in _CHANGES if _is_given(options, name)}
     if "data_dir" in changes:
         changes["data_dir"] = str(Path(changes["data_dir"]).absolute())
     try:
@@ -60,9 +66,14 @@ def settings(options: Train) -> RunConfig | None:
         raise UsageError(_as_option(str(error), (*changes, "engine", "gradient"))) from error
 
 
+def _is_given(options: Train, name: str) -> bool:
+    value = getattr(options, name)
+    return value is not None and value is not False  # a flag that is not given is False; 0 is given
+
+
 def _check_resume(options: Train) -> None:
     for name in _NOT_WITH_RESUME:
-        if getattr(options, name) is not None:
+        if _is_given(options, name):
             raise UsageError(
                 f"--{name.replace('_', '-')} must not accompany --resume, which takes them from the run. "
                 f"Got {getattr(options, name)}."
@@ -72,8 +83,10 @@ def _check_resume(options: Train) -> None:
             documented("yinyang", epochs=options.epochs)
         except ValueError as error:
             raise UsageError(_as_option(str(error), ["epochs"])) from error
-    if options.dataset == "yinyang" and options.data_dir is not None:
-        raise UsageError(f"--data-dir has no effect on yinyang, which needs no files. Got {options.data_dir}.")
+    if options.dataset in GENERATED and options.data_dir is not None:
+        raise UsageError(
+            f"--data-dir has no effect on {options.dataset}, which needs no files. Got {options.data_dir}."
+        )
 
 
 def _as_option(message: str, names: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from ranvier.cli import folder as folders
 from ranvier.cli.options import Evaluate
 from ranvier.errors import RunError
-from ranvier.studies import study
+from ranvier.studies import GENERATED, study
 
 
 def run(options: Evaluate) -> dict[str, Any]:
@@ -26,8 +26,8 @@ def run(options: Evaluate) -> dict[str, Any]:
     folder = Path(options.run)
     config = folders.read_config(folder)
     if options.data_dir is not None:
-        if config.dataset == "yinyang":
-            raise RunError(f"--data-dir has no effect on {folder}, a run of yinyang. Got {options.data_dir}.")
+        if config.dataset in GENERATED:
+            raise RunError(f"--data-dir has no effect on {folder}, a run of {config.dataset}. Got {options.data_dir}.")
         config = replace(config, data_dir=options.data_dir)
     loaded = checkpoint.load_last(folder)
     if loaded is None:

@@ -1,8 +1,8 @@
 """`main`: the one place where results meet standard output and errors become exit codes.
 
-0: success. 1: found out later (missing run, bad data, unwritable folder, a training that diverged). 2: wrong
-whatever the disk holds. 130: interrupted. Errors are one sentence on standard error; standard output then
-stays empty.
+0: success. 1: found out later (missing run, bad data, unwritable folder, a training that diverged), or gradients that
+do not pass. 2: wrong whatever the disk holds. 130: interrupted. Errors are one sentence on standard error; standard
+output then stays empty.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ranvier.cli import check, options
 from ranvier.errors import RanvierError
@@ -24,8 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _one_line
             command = options.parse(sys.argv[1:] if arguments is None else arguments)
-            result = _call(command)
-        _print(result, as_json=command.json)
+            answer = _call(command)
+        _print(answer, as_json=command.json)
     except SystemExit as leaving:  # help
         return int(leaving.code or 0)
     except options.UsageError as error:
@@ -36,28 +36,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = interrupt.args[0] if interrupt.args else None
         advice = f" Continue with: ranvier train --resume {folder}" if folder else ""
         return _fail(f"ranvier: Interrupted.{advice}", 130)
-    return 0
+    return answer.code
 
 
-def _call(command: options.Command) -> dict[str, Any]:
+class _Answer(NamedTuple):
+    """What a command found: for JSON, as text where it is no plain list, and its exit code."""
+
+    result: dict[str, Any]
+    text: str | None = None
+    code: int = 0
+
+
+def _call(command: options.Command) -> _Answer:
     if isinstance(command, options.Train):
         config = check.settings(command)
         from ranvier.cli import train
 
-        return train.run(command, config)
+        return _Answer(train.run(command, config))
     if isinstance(command, options.Evaluate):
         if command.run is None:
             raise options.UsageError("The folder of a run must be named. Got none.")
         from ranvier.cli import evaluate
 
-        return evaluate.run(command)
+        return _Answer(evaluate.run(command))
+    if isinstance(command, options.Check):
+        from ranvier.cli import audit
+
+        report, about = audit.run(command, audit.settings(command))
+        code = 0 if report.status in ("passed", "biased") else 1
+        return _Answer(about | report.as_dict(), f"{_told(about)}\n{report}", code)
     from ranvier.cli import info
 
-    return info.run()
+    return _Answer(info.run())
 
 
-def _print(result: Mapping[str, Any], *, as_json: bool) -> None:
-    text = json.dumps(result) if as_json else "\n".join(_rows(result))
+def _told(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items() if value is not None)
+
+
+def _print(answer: _Answer, *, as_json: bool) -> None:
+    text = json.dumps(answer.result) if as_json else answer.text or "\n".join(_rows(answer.result))
     try:
         print(text, flush=True)  # noqa: T201
     except OSError as error:

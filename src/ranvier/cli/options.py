@@ -13,7 +13,7 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, OmitSubcommandPrefixes, Positional, arg, subcommand
 from tyro.constructors import PrimitiveConstructorSpec
 
-from ranvier.studies import documented
+from ranvier.studies import DATASETS, DELAYS, GENERATED, documented
 
 
 class UsageError(Exception):
@@ -42,8 +42,11 @@ def _choice(*choices: str) -> Any:
 
 
 def _defaults(name: str) -> str:
-    values = {dataset: getattr(documented(dataset, engine="grid"), name) for dataset in ("yinyang", "mnist")}
-    return f"(default: {values['yinyang']} for yinyang, {values['mnist']} for the others)"
+    named = [f"{getattr(documented(dataset), name)} for {dataset}" for dataset in GENERATED]
+    return f"(default: {', '.join(named)}, {getattr(documented('mnist'), name)} for the others)"
+
+
+_GRID = f"(default: {documented('yinyang', engine='grid').dt} for yinyang, {documented('mnist').dt} for the others)"
 
 
 def _given(help_: str, hint: str = "") -> Any:
@@ -59,8 +62,8 @@ class Train:
 
     dataset: Annotated[
         Positional[str | None],
-        _choice("yinyang", "mnist", "fashion-mnist"),
-        _given("What to learn. yinyang needs no files.", "(required without --resume)"),
+        _choice(*DATASETS),
+        _given("What to learn. yinyang and yinyang-delays need no files.", "(required without --resume)"),
     ] = None
     gradient: Annotated[
         str | None,
@@ -72,6 +75,12 @@ class Train:
         _choice("grid", "exact"),
         _given("A time grid, or continuous time.", "(default: exact for yinyang with eventprop, else grid)"),
     ] = None
+    delays: Annotated[
+        str | None,
+        _choice(*DELAYS),
+        _given("Delays to learn; needs yinyang-delays.", "(default: synaptic)"),
+    ] = None
+    bias_spike: Annotated[bool, _given("Give yinyang-delays a fifth input that always spikes.")] = False
     surrogate: Annotated[
         str | None,
         _choice("superspike", "sigmoid", "esser"),
@@ -84,9 +93,9 @@ class Train:
         None
     )
     hidden: Annotated[int | None, _optional(int, "N"), _given("Hidden neurons.", _defaults("hidden"))] = None
-    dt: Annotated[float | None, _optional(float, "S"), _given("Time step of the grid in seconds; needs --engine grid.", _defaults("dt"))] = (
-        None
-    )
+    dt: Annotated[
+        float | None, _optional(float, "S"), _given("Time step of the grid in seconds; needs --engine grid.", _GRID)
+    ] = None
     batch_size: Annotated[int | None, _optional(int, "N"), _given("Samples per step.", _defaults("batch_size"))] = None
     learning_rate: Annotated[
         float | None, _optional(float, "X"), _given("Adam's, in the first epoch.", _defaults("learning_rate"))
@@ -124,13 +133,62 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
+class Check:
+    """Check the gradients of a fresh network, or of a run's final weights, against central differences.
+
+    Ends with code 0 if they are right, or a surrogate's and so biased by design, and with 1 if they are wrong or there
+    is no verdict.
+    """
+
+    dataset: Annotated[
+        Positional[str | None],
+        _choice(*DATASETS),
+        _given("Whose documented network to check.", "(required without --run)"),
+    ] = None
+    run: Annotated[
+        str | None,
+        _optional(str, "DIR"),
+        _given("Check this run's network; only --samples, --data-dir and --json may be given too."),
+    ] = None
+    gradient: Annotated[
+        str | None,
+        _choice("eventprop", "surrogate"),
+        _given("How credit flows back.", "(default: eventprop)"),
+    ] = None
+    engine: Annotated[
+        str | None,
+        _choice("grid", "exact"),
+        _given("A time grid, or continuous time.", "(default: exact for yinyang with eventprop, else grid)"),
+    ] = None
+    surrogate: Annotated[
+        str | None,
+        _choice("superspike", "sigmoid", "esser"),
+        _given("Shape of the surrogate; needs --gradient surrogate.", "(default: superspike)"),
+    ] = None
+    seed: Annotated[int | None, _optional(int, "N"), _given("Of weights and directions.", "(default: 0)")] = None
+    hidden: Annotated[int | None, _optional(int, "N"), _given("Hidden neurons.", _defaults("hidden"))] = None
+    dt: Annotated[
+        float | None, _optional(float, "S"), _given("Time step of the grid in seconds; needs --engine grid.", _GRID)
+    ] = None
+    samples: Annotated[int | None, _optional(int, "N"), _given("Validation samples to check on.", "(default: 8)")] = (
+        None
+    )
+    data_dir: Annotated[
+        str | None,
+        _optional(str, "D"),
+        _given("Folder with the four IDX files.", "(default: the user's cache folder, filled on first use)"),
+    ] = None
+    json: Annotated[bool, _given("Print the report as one JSON object.")] = False
+
+
+@dataclass(frozen=True)
 class Info:
     """Show versions, backends, threads and the cache folder."""
 
     json: Annotated[bool, _given("Print them as one JSON object.")] = False
 
 
-Command = Train | Evaluate | Info
+Command = Train | Evaluate | Check | Info
 
 
 def parse(arguments: Sequence[str]) -> Command:
@@ -144,6 +202,7 @@ def parse(arguments: Sequence[str]) -> Command:
     form: Any = (
         Annotated[Train, subcommand("train")]
         | Annotated[Evaluate, subcommand("evaluate")]
+        | Annotated[Check, subcommand("check")]
         | Annotated[Info, subcommand("info")]
     )
     try:

@@ -11,7 +11,7 @@ from typing import Any
 from ranvier.cli import folder as folders
 from ranvier.cli.options import Train
 from ranvier.errors import DataError, RunError
-from ranvier.studies import RunConfig, Study, study
+from ranvier.studies import GENERATED, RunConfig, Study, study
 
 
 def run(options: Train, config: RunConfig | None) -> dict[str, Any]:
@@ -83,8 +83,8 @@ def _resumed(options: Train, folder: Path, config: RunConfig) -> RunConfig:
     if options.dataset not in (None, config.dataset):
         raise RunError(f"{folder} must be a run of {options.dataset}, as named. Got one of {config.dataset}.")
     if options.data_dir is not None:
-        if config.dataset == "yinyang":
-            raise RunError(f"--data-dir has no effect on {folder}, a run of yinyang. Got {options.data_dir}.")
+        if config.dataset in GENERATED:
+            raise RunError(f"--data-dir has no effect on {folder}, a run of {config.dataset}. Got {options.data_dir}.")
         config = replace(config, data_dir=str(Path(options.data_dir).absolute()))
     return config if options.epochs is None else replace(config, epochs=options.epochs)
 
@@ -114,6 +114,7 @@ def train(config: RunConfig, folder: Path, parts: Study, loading: float) -> dict
         "gradient": config.gradient,
         "engine": config.engine,
         "surrogate": config.surrogate,
+        "delays": config.delays if config.dataset == "yinyang-delays" else None,
         "backend": backend(tested.backends),
         "seed": config.seed,
         "epochs": fitted.epoch,
@@ -132,8 +133,8 @@ def train(config: RunConfig, folder: Path, parts: Study, loading: float) -> dict
 
 
 def backend(backends: dict[str, str]) -> str:
-    """Which path computed the spiking layers; more than one is joined by "+"."""
-    return "+".join(sorted(set(backends.values())))
+    """Which path computed the spiking layers; more than one is joined by "+". Delayed inputs are not computed."""
+    return "+".join(sorted(set(backends.values()) - {"input"}))
 
 
 def _say(config: RunConfig, title: str) -> None:

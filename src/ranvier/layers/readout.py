@@ -1,4 +1,4 @@
-"""A layer of leaky integrators: spikes in, membrane traces out."""
+"""A layer of leaky integrators: spikes in, membranes out, as traces on a grid and as functions of continuous time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from ranvier.layers import check, init
 from ranvier.layers.parameters import NeuronParameters
 from ranvier.neurons import LI, Dynamics, Neuron, dynamics
+from ranvier.neurons.continuous import continuous
 from ranvier.ops.clocked.op import Backend, State
+from ranvier.ops.membrane import Membrane
 from ranvier.ops.readout import readout
 from ranvier.spikes import Spikes
 
@@ -49,15 +51,36 @@ class Readout(nn.Module):
         self.w_in = nn.Parameter(check.weights("`weights` of Readout", drawn, (n_in, n_out)))
         self.learned = NeuronParameters(self.neuron)
 
-    def forward(self, spikes: Spikes, state: State | None = None) -> Float[Tensor, "time batch unit"]:
-        """The membrane [T, B, n_out] after each step's flow, before its arrivals; arguments of `advance`."""
-        return self.advance(spikes, state)[0]
+    def forward(self, spikes: Spikes, state: State | None = None) -> Float[Tensor, "time batch unit"] | Membrane:
+        """What the spikes do to the membranes.
+
+        Args:
+            spikes: input on a grid or in continuous time.
+            state: initial states by name, on a grid only.
+
+        Returns:
+            On a grid, the membrane [T, B, n_out] after each step's flow, before its arrivals. In continuous time, a
+            `Membrane` that answers for its maximum, its integrals and its values; losses take either.
+        """
+        if check.on_grid("Readout", spikes):
+            return self.advance(spikes, state)[0]
+        if state:
+            raise ValueError(
+                f"`state` of Readout must be None in continuous time, where all starts at 0. Got {', '.join(state)}."
+            )
+        numbers = continuous(self.neuron, self.learned.values(), self.w_in.device)
+        return Membrane(spikes, self.w_in, numbers, self.backend)
 
     def advance(
         self, spikes: Spikes, state: State | None = None
     ) -> tuple[Float[Tensor, "time batch unit"], dict[str, Float[Tensor, "batch unit"]]]:
-        """The membrane traces and the final state, from which the next chunk of a long sequence goes on."""
-        numbers = self.dynamics(check.grid_step("Readout", spikes))
+        """The membrane traces and the final state, from which the next chunk of a long sequence goes on.
+
+        Args:
+            spikes: input on a grid.
+            state: initial states by name, [B, n_out] each; zero where not given.
+        """
+        numbers = self.dynamics(check.grid_step("Readout.advance", spikes))
         return readout(spikes, self.w_in, numbers, state=state, backend=self.backend)
 
     def dynamics(self, dt: float) -> Dynamics:

@@ -1,13 +1,17 @@
 """From outputs to scores and losses, and penalties on activity: plain torch."""
 
-from ranvier.losses.activity import LowerActivity, UpperActivity
+from ranvier.losses.activity import LowerActivity, TargetActivity, UpperActivity
+from ranvier.losses.delta_mse import DeltaMSE
 from ranvier.losses.first_spike import FirstSpikeCrossEntropy
-from ranvier.losses.over_time import MaxOverTimeCrossEntropy, MeanOverTimeCrossEntropy
+from ranvier.losses.over_time import IntegralCrossEntropy, MaxOverTimeCrossEntropy, MeanOverTimeCrossEntropy
 
 __all__ = [
+    "DeltaMSE",
     "FirstSpikeCrossEntropy",
+    "IntegralCrossEntropy",
     "LowerActivity",
     "MaxOverTimeCrossEntropy",
     "MeanOverTimeCrossEntropy",
+    "TargetActivity",
     "UpperActivity",
 ]

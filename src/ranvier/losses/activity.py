@@ -4,11 +4,12 @@ With zeta_i the spikes of unit i in one sample (counts, not rates):
 
     lower:  strength * mean over batch and units of  max(0, minimum - zeta_i)^2
     upper:  strength * mean over the batch of        max(0, mean_i zeta_i - maximum)^power
+    target: mean over the batch of sum_i  c (zeta_i - target)^2,  c = lower below the target, upper above it
 
-Zenke & Vogels, Neural Comput. 33:899 (2021). Their gradient enters through `Spikes.counts`: through the
-surrogate, or for an EventProp layer as the documented jump at each spike (the exact gradient of a count is
-zero): there a penalty reaches only units that spike, and a unit that never does is woken by other units'
-gradients or not at all.
+Lower and upper: Zenke & Vogels, Neural Comput. 33:899 (2021). Target: Nowotny, Turner & Knight, Neuromorph. Comput.
+Eng. (2025), arXiv 2212.01232. Their gradient enters through `Spikes.counts`: through the surrogate, or for an EventProp
+layer as the documented jump at each spike (the exact gradient of a count is zero): there a penalty reaches only units
+that spike, and a unit that never does is woken by other units' gradients or not at all.
 """
 
 from __future__ import annotations
@@ -67,11 +68,43 @@ class UpperActivity:
         return self.strength * _mean(torch.relu(_counts(self, counts).mean(1) - self.maximum) ** self.power)
 
 
+@dataclass(frozen=True)
+class TargetActivity:
+    """Pulls every unit towards `target` spikes a sample.
+
+    The jump at a spike that the gradient becomes in an EventProp layer is 2 c (zeta - target) / batch size. The
+    literature's strengths have the 2 and the threshold in them, and go with membrane adjoints smaller by tau_mem.
+
+    Args:
+        lower: strength for units below the target, >= 0.
+        upper: strength for units above it, >= 0.
+        target: spikes per sample and unit, >= 0.
+        over_batch: whether a unit's count is its mean over the batch, so that samples may differ.
+    """
+
+    lower: float
+    upper: float
+    target: float
+    over_batch: bool = False
+
+    def __post_init__(self) -> None:
+        _not_negative(self, "lower", "upper", "target")
+
+    def __call__(self, counts: Float[Tensor, "batch unit"]) -> Float[Tensor, ""]:
+        """The penalty for counts [B, N]."""
+        counts = _counts(self, counts)
+        if not counts.shape[0]:
+            return counts.sum()
+        excess = (counts.mean(0, keepdim=True) if self.over_batch else counts) - self.target
+        pull = torch.where(excess > 0, self.upper * excess, self.lower * excess)
+        return (pull * excess).sum(1).mean()
+
+
 def _mean(values: Tensor) -> Tensor:
     return values.mean() if values.numel() else values.sum()
 
 
-def _counts(penalty: LowerActivity | UpperActivity, counts: Any) -> Tensor:
+def _counts(penalty: LowerActivity | UpperActivity | TargetActivity, counts: Any) -> Tensor:
     if not isinstance(counts, Tensor) or counts.ndim != 2:
         got = list(counts.shape) if isinstance(counts, Tensor) else type(counts).__name__
         raise TypeError(
@@ -80,7 +113,7 @@ def _counts(penalty: LowerActivity | UpperActivity, counts: Any) -> Tensor:
     return counts
 
 
-def _not_negative(penalty: LowerActivity | UpperActivity, *names: str) -> None:
+def _not_negative(penalty: LowerActivity | UpperActivity | TargetActivity, *names: str) -> None:
     for name in names:
         what = f"`{name}` of {type(penalty).__name__}"
         object.__setattr__(penalty, name, number(what, getattr(penalty, name), ">= 0"))

@@ -1,48 +1,78 @@
-"""Cross-entropy on times to first spike, with a regulariser that pulls the label neuron's spike forward.
+"""Cross-entropy on times to first spike, with a pull that draws the label neuron's spike forward.
 
-    L = mean over the batch of  -ln( exp(-t_y / tau_0) / sum_k exp(-t_k / tau_0) ) + alpha (exp(t_y / tau_1) -
-    1)
+    L = mean over the batch of  -ln( exp(-t_y / tau_0) / sum_k exp(-t_k / tau_0) ) + pull(t_y)
 
-t_k is the first spike of output k and y the label. Wunderlich & Pehle, Sci. Rep. 11:12829 (2021).
+    pull(t) = alpha (exp(t / tau_1) - 1)   exponential: Wunderlich & Pehle, Sci. Rep. 11:12829 (2021)
+    pull(t) = alpha / (1.01 T - t)         reciprocal: Nowotny, Turner & Knight, arXiv 2212.01232
+
+t_k is the first spike of output k, y the label and T the window's duration.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import log
-from typing import Any
+from typing import Literal
 
 import torch
-from jaxtyping import Float, Int64, Integer
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from ranvier.losses.check import class_labels
+from ranvier.losses.first import FirstSpikeLoss, learnable_times
 from ranvier.neurons.number import number
 from ranvier.spikes import Spikes
 
+_SLOPE = 50.0  # 1/s: threshold 1 over tau_mem 20 ms
+
 
 @dataclass(frozen=True)
-class FirstSpikeCrossEntropy:
+class FirstSpikeCrossEntropy(FirstSpikeLoss):
     """The loss of the module's docstring, on the spikes of the output layer.
 
     Silent outputs are left out of the sum. A sample whose label neuron is silent contributes the constant
-    ln(n_classes), the loss of a guess, and no gradient.
+    ln(n_classes), the loss of a guess; `silent` says what else. The loss of Göltz, Kriener et al., Nat. Mach. Intell.
+    3:823 (2021), is this one with tau_0 = 0.2 tau_syn, tau_1 = tau_syn and alpha = 0.005, but for its constant of 100
+    for a silent label neuron.
 
     Args:
         tau_0: softness of the competition, s, > 0.
-        tau_1: time scale of the regulariser, s, > 0. A label neuron later than 88 tau_1 overflows float32.
-        alpha: strength of the regulariser, >= 0.
+        tau_1: time scale of the exponential pull, s, > 0. A label neuron later than 88 tau_1, its phantom
+            included, overflows float32.
+        alpha: strength of the pull, >= 0; in s for the reciprocal one.
+        pull: "exponential" or "reciprocal".
+        silent: "ignore": a silent label neuron gets no gradient. "phantom": it is pulled as if it spiked at T. The
+            phantom has no slope of its own, so the membrane V at T is taken to cross with `phantom_slope`:
+            dt/dV = -1 / phantom_slope. Needs output spikes that carry their layer's final membrane.
+        phantom_slope: 1/s, > 0; the literature's is threshold / tau_mem. Only for "phantom", 50 by default.
     """
 
     tau_0: float = 0.5e-3
     tau_1: float = 6.4e-3
     alpha: float = 3e-3
+    pull: Literal["exponential", "reciprocal"] = "exponential"
+    silent: Literal["ignore", "phantom"] = "ignore"
+    phantom_slope: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("tau_0", "tau_1"):
             tau = number(f"`{name}` of FirstSpikeCrossEntropy", getattr(self, name), "> 0", "s")
             object.__setattr__(self, name, tau)
         object.__setattr__(self, "alpha", number("`alpha` of FirstSpikeCrossEntropy", self.alpha, ">= 0"))
+        for name, known in (("pull", ("exponential", "reciprocal")), ("silent", ("ignore", "phantom"))):
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"`{name}` of FirstSpikeCrossEntropy must be '{known[0]}' or '{known[1]}'. "
+                    f"Got {getattr(self, name)!r}."
+                )
+        if self.phantom_slope is not None:
+            if self.silent == "ignore":
+                raise ValueError(
+                    "`phantom_slope` of FirstSpikeCrossEntropy needs silent='phantom'. "
+                    f"Got {self.phantom_slope} with 'ignore'."
+                )
+            slope = number("`phantom_slope` of FirstSpikeCrossEntropy", self.phantom_slope, "> 0", "1/s")
+            object.__setattr__(self, "phantom_slope", slope)
 
     def __call__(self, output: Spikes, labels: Integer[Tensor, " batch"]) -> Float[Tensor, ""]:
         """The mean loss of a batch; zero for an empty one.
@@ -52,16 +82,26 @@ class FirstSpikeCrossEntropy:
                 (EventProp).
             labels: [B], 0 <= label < n_classes.
         """
-        times = first_times(output)
-        if torch.is_grad_enabled() and not times.requires_grad:
-            raise ValueError(
-                "`output` of FirstSpikeCrossEntropy must have times that carry gradient: "
-                "train its layer with EventProp(). Got times without gradient."
-            )
-        return self.of_times(times, labels)
+        times = learnable_times("FirstSpikeCrossEntropy", output)
+        membrane = _final_membrane(output, times) if self.silent == "phantom" else None
+        return self.of_times(times, labels, duration=output.duration, membrane=membrane)
 
-    def of_times(self, times: Float[Tensor, "batch unit"], labels: Integer[Tensor, " batch"]) -> Float[Tensor, ""]:
-        """The same from first spike times [B, n_classes] in seconds, infinite where silent."""
+    def of_times(
+        self,
+        times: Float[Tensor, "batch unit"],
+        labels: Integer[Tensor, " batch"],
+        *,
+        duration: float | None = None,
+        membrane: Float[Tensor, "batch unit"] | None = None,
+    ) -> Float[Tensor, ""]:
+        """The same from first spike times [B, n_classes] in seconds, infinite where silent.
+
+        Args:
+            times: [B, n_classes].
+            labels: [B].
+            duration: T in seconds, for the reciprocal pull and for phantoms.
+            membrane: V at T, for phantoms.
+        """
         n_samples, n_classes = times.shape
         labels = class_labels("FirstSpikeCrossEntropy", labels, n_samples, n_classes)
         if not n_samples:
@@ -73,27 +113,43 @@ class FirstSpikeCrossEntropy:
         logits = torch.where(spoke, -safe / self.tau_0, -torch.inf)
         label_time = safe.gather(1, labels[:, None]).squeeze(1)
         competition = torch.logsumexp(torch.where(told[:, None], logits, torch.zeros_like(logits)), 1)
-        each = competition + label_time / self.tau_0 + self.alpha * torch.expm1(label_time / self.tau_1)
-        return torch.where(told, each, torch.full_like(each, log(n_classes))).sum() / n_samples
+        each = competition + label_time / self.tau_0
+        each = torch.where(told, each, torch.full_like(each, log(n_classes)))
+        if self.silent == "phantom":
+            pull = self._pull(torch.where(told, label_time, self._phantoms(labels, duration, membrane)), duration)
+        else:
+            pull = torch.where(told, self._pull(label_time, duration), torch.zeros_like(label_time))
+        return (each + pull).sum() / n_samples
 
-    def predict(self, output: Spikes) -> Int64[Tensor, " batch"]:
-        """The class that spikes first [B]; -1 where all are silent or the first is tied."""
-        times = first_times(output).detach()
-        first = times.amin(1, keepdim=True)
-        leaders = (times == first) & times.isfinite()
-        return torch.where(leaders.sum(1) == 1, leaders.to(torch.uint8).argmax(1), -1)
+    def _pull(self, times: Tensor, duration: float | None) -> Tensor:
+        if self.pull == "exponential":
+            return self.alpha * torch.expm1(times / self.tau_1)
+        return self.alpha / (1.01 * _window(duration) - times)
 
-    def ties(self, output: Spikes) -> Int64[Tensor, ""]:
-        """How many samples have several first outputs."""
-        times = first_times(output).detach()
-        leaders = (times == times.amin(1, keepdim=True)) & times.isfinite()
-        return (leaders.sum(1) > 1).sum()
+    def _phantoms(self, labels: Tensor, duration: float | None, membrane: Tensor | None) -> Tensor:
+        """The label neurons' phantom spikes: at T, and earlier where the membrane there is higher."""
+        if membrane is None:
+            raise ValueError(
+                "`membrane` of FirstSpikeCrossEntropy.of_times must be given for silent='phantom'. Got None."
+            )
+        last = membrane.gather(1, labels[:, None]).squeeze(1)
+        return _window(duration) - (last - last.detach()) / (self.phantom_slope or _SLOPE)
 
 
-def first_times(output: Any) -> Float[Tensor, "batch unit"]:
-    """First spike times of an output layer, or a TypeError that says what is needed."""
-    if not isinstance(output, Spikes):
-        raise TypeError(
-            f"`output` of a first-spike loss must be a Spiking layer's Spikes. Got {type(output).__name__}."
+def _window(duration: float | None) -> float:
+    if duration is None:
+        raise ValueError(
+            "`duration` of FirstSpikeCrossEntropy.of_times must be given for this pull and phantoms. Got None."
         )
-    return output.first_times()
+    return duration
+
+
+def _final_membrane(output: Spikes, times: Tensor) -> Tensor:
+    membrane = getattr(output, "membrane", None)
+    if not isinstance(membrane, Tensor) or membrane.shape != times.shape:
+        got = list(membrane.shape) if isinstance(membrane, Tensor) else type(membrane).__name__
+        raise ValueError(
+            "`output` of FirstSpikeCrossEntropy with silent='phantom' must carry its layer's final membrane "
+            f"{list(times.shape)}, as in continuous time. Got {got}."
+        )
+    return membrane

@@ -1,74 +1,128 @@
-"""Cross-entropy on one number per output unit taken from its membrane trace."""
+"""Cross-entropy on one number per output unit taken from its membrane, on either engine.
+
+A readout gives traces [time, batch, unit] on a grid and a `Membrane` in continuous time; every loss here takes both.
+
+    integral:  x_k = (1/T) integral of V_k(t) w(t) dt,  w = 1, 1 - t/T, exp(-t/T) or 1 / (1 + exp((t/T - 0.5) / 0.2))
+
+Nowotny, Turner & Knight, Neuromorph. Comput. Eng. (2025), arXiv 2212.01232, where they shape the loss of EventProp:
+a weight that falls with time rewards an early answer.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from jaxtyping import Float, Int64, Integer
 from torch import Tensor
 
 from ranvier.losses.check import class_labels
+from ranvier.ops.membrane import Membrane, Weight
 
 
 @dataclass(frozen=True)
 class _OverTime(ABC):
-    """Base: softmax cross-entropy of scores that a trace gives."""
+    """Base: softmax cross-entropy of scores that a membrane gives."""
 
     @abstractmethod
-    def scores(self, output: Float[Tensor, "time batch unit"]) -> Float[Tensor, "batch unit"]:
+    def scores(self, output: Float[Tensor, "time batch unit"] | Membrane) -> Float[Tensor, "batch unit"]:
         """One score per sample and unit [B, n_classes]."""
 
     def __call__(
-        self, output: Float[Tensor, "time batch unit"], labels: Integer[Tensor, " batch"]
+        self, output: Float[Tensor, "time batch unit"] | Membrane, labels: Integer[Tensor, " batch"]
     ) -> Float[Tensor, ""]:
         """The mean loss of a batch; zero for an empty one.
 
         Args:
-            output: membrane traces of the readout [T, B, n_classes].
+            output: what the readout returns: membrane traces [T, B, n_classes], or a Membrane.
             labels: [B], 0 <= label < n_classes.
         """
-        scores = self.scores(_trace(output))
+        scores = self.scores(_readout(output))
         labels = class_labels(type(self).__name__, labels, *scores.shape)
         if not len(labels):
             return scores.sum() * 0.0
         return torch.nn.functional.cross_entropy(scores, labels)
 
-    def predict(self, output: Float[Tensor, "time batch unit"]) -> Int64[Tensor, " batch"]:
+    def predict(self, output: Float[Tensor, "time batch unit"] | Membrane) -> Int64[Tensor, " batch"]:
         """The class with the largest score [B]; -1 where the largest is tied (as in a silent network)."""
         leaders = self._leaders(output)
         return torch.where(leaders.sum(1) == 1, leaders.to(torch.uint8).argmax(1), -1)
 
-    def ties(self, output: Float[Tensor, "time batch unit"]) -> Int64[Tensor, ""]:
+    def ties(self, output: Float[Tensor, "time batch unit"] | Membrane) -> Int64[Tensor, ""]:
         """How many samples have several largest scores."""
         return (self._leaders(output).sum(1) > 1).sum()
 
-    def _leaders(self, output: Tensor) -> Tensor:
-        scores = self.scores(_trace(output)).detach()
+    @torch.no_grad()
+    def _leaders(self, output: Any) -> Tensor:
+        scores = self.scores(_readout(output))
         return scores == scores.amax(1, keepdim=True)
 
 
 @dataclass(frozen=True)
 class MaxOverTimeCrossEntropy(_OverTime):
-    """Scores are the traces' maxima over time; steps that tie for the maximum share its gradient."""
+    """Scores are the membranes' maxima over time.
 
-    def scores(self, output: Float[Tensor, "time batch unit"]) -> Float[Tensor, "batch unit"]:
+    Steps of a trace that tie for the maximum share its gradient. In continuous time see `Membrane.maximum`.
+    """
+
+    def scores(self, output: Float[Tensor, "time batch unit"] | Membrane) -> Float[Tensor, "batch unit"]:
         """See `_OverTime`."""
-        return output.amax(0)
+        return output.maximum() if isinstance(output, Membrane) else output.amax(0)
 
 
 @dataclass(frozen=True)
 class MeanOverTimeCrossEntropy(_OverTime):
-    """Scores are the traces' means over time."""
+    """Scores are the membranes' means over time."""
 
-    def scores(self, output: Float[Tensor, "time batch unit"]) -> Float[Tensor, "batch unit"]:
+    def scores(self, output: Float[Tensor, "time batch unit"] | Membrane) -> Float[Tensor, "batch unit"]:
         """See `_OverTime`."""
-        return output.mean(0)
+        return output.integral() if isinstance(output, Membrane) else output.mean(0)
 
 
-def _trace(output: Any) -> Tensor:
+@dataclass(frozen=True)
+class IntegralCrossEntropy(_OverTime):
+    """Scores are the membranes' means over time under a weight; see the module's docstring.
+
+    On a grid the score is the mean over steps of V w(k/T) for step k of T, which is what a trace knows: its row k is V
+    at k dt. It reaches the value of continuous time with an error in proportion to dt.
+
+    Args:
+        weight: "constant", "linear", "exponential" or "sigmoid" (the literature's sum, sum_weigh_linear, sum_weigh_exp
+            and sum_weigh_sigmoid). The constant one is MeanOverTimeCrossEntropy.
+    """
+
+    weight: Weight = "exponential"
+
+    def __post_init__(self) -> None:
+        if self.weight not in get_args(Weight):
+            known = ", ".join(get_args(Weight))
+            raise ValueError(f"`weight` of IntegralCrossEntropy must be one of {known}. Got {self.weight!r}.")
+
+    def scores(self, output: Float[Tensor, "time batch unit"] | Membrane) -> Float[Tensor, "batch unit"]:
+        """See `_OverTime`."""
+        if isinstance(output, Membrane):
+            return output.integral(self.weight)
+        n_steps = output.shape[0]
+        elapsed = torch.arange(n_steps, dtype=output.dtype, device=output.device) / n_steps
+        return (output * _weigh(self.weight, elapsed)[:, None, None]).mean(0)
+
+
+def _weigh(weight: Weight, elapsed: Tensor) -> Tensor:
+    """The weight after a fraction `elapsed` of the window."""
+    if weight == "linear":
+        return 1 - elapsed
+    if weight == "exponential":
+        return torch.exp(-elapsed)
+    if weight == "sigmoid":
+        return torch.sigmoid((0.5 - elapsed) / 0.2)
+    return torch.ones_like(elapsed)
+
+
+def _readout(output: Any) -> Tensor | Membrane:
+    if isinstance(output, Membrane):
+        return output
     if not isinstance(output, Tensor) or output.ndim != 3 or output.shape[0] < 1:
         got = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise TypeError(f"`output` of a trace loss must be traces [time, batch, unit] of a Readout. Got {got}.")

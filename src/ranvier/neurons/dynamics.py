@@ -27,6 +27,8 @@ from torch import Tensor
 
 from ranvier.neurons.neuron import Neuron, Reset, common_shape
 
+FOREVER = 2**30  # steps; a hold this long or longer does not end
+
 
 @dataclass(frozen=True)
 class Structure:
@@ -62,6 +64,8 @@ class Dynamics:
         propagator, drift: differentiable.
         threshold: differentiable; None for a neuron that does not spike.
         arrival_row, reset_row, slope_row, slope_offset, leak: without gradient.
+        hold: steps after a spike in which the membrane is held at what the reset left: the refractory time rounded to
+            the grid, at most FOREVER; 0 for none.
     """
 
     structure: Structure
@@ -73,6 +77,7 @@ class Dynamics:
     slope_row: Float[Tensor, "... state"]
     slope_offset: Float[Tensor, "*_unit"]
     leak: Float[Tensor, "*_unit"]
+    hold: int
 
 
 def dynamics(
@@ -131,7 +136,13 @@ def _compute(
         slope_row=spread(rows[..., 0, :] / leak[..., None], 1),
         slope_offset=spread(slope_offset, 0),
         leak=spread(leak, 0),
+        hold=_hold(neuron, dt),
     )
+
+
+def _hold(neuron: Neuron, dt: float) -> int:
+    steps = float(getattr(neuron, "refractory", 0.0)) / dt
+    return FOREVER if steps >= FOREVER else round(steps)
 
 
 def _step(flow: Tensor, constant: Tensor, dt: float) -> tuple[Tensor, Tensor]:

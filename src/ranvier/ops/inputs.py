@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -79,6 +81,52 @@ def stack_state(state: Mapping[str, Tensor] | None, names: tuple[str, ...], n_sa
     return torch.stack([state[name].to(weights.dtype) if name in state else zero for name in names])
 
 
+@dataclass(frozen=True)
+class Delays:
+    """Synaptic delays [from, to].
+
+    Attributes:
+        seconds: in the weights' dtype; may carry gradient.
+        steps: rounded to the grid, at most `n_steps`, where an arrival is lost whenever it was sent.
+    """
+
+    seconds: Tensor
+    steps: Tensor
+
+    @property
+    def later(self) -> Tensor | None:
+        """Zeros whose gradient is dL/d(delay); None if not wanted."""
+        return self.seconds - self.seconds.detach() if self.seconds.requires_grad else None
+
+    def array(self) -> NDArray[np.int32] | None:
+        """The steps for the kernels; None where all are zero."""
+        return array(self.steps) if self.steps.any() else None
+
+
+def delays(
+    name: str, given: Tensor | None, weights: Tensor | None, spikes: Spikes, state: Mapping[str, Tensor] | None
+) -> Delays | None:
+    """Delays in seconds, checked and rounded to the grid of `spikes`; None where none are given."""
+    if given is None:
+        return None
+    if weights is None:
+        raise ValueError(f"`{name}` needs weights to delay. Got none.")
+    if tuple(given.shape) != tuple(weights.shape):
+        raise ValueError(f"`{name}` must be {list(weights.shape)}, one delay per weight. Got {list(given.shape)}.")
+    if not given.is_floating_point():
+        raise TypeError(f"`{name}` must be floating point, in s. Got {given.dtype}.")
+    exact = given.detach().double()
+    wrong = ~(exact.isfinite() & (exact >= 0))
+    if wrong.any():
+        raise ValueError(f"`{name}` must be finite and >= 0 s. Got {exact[wrong][0].item()}.")
+    if state:
+        raise ValueError(
+            f"`state` cannot be given together with delays: arrivals in flight are not part of the state. Got `{name}`."
+        )
+    steps = (exact / spikes.on_grid_only("delays")).round().clamp(max=spikes.n_steps)
+    return Delays(given.to(weights.dtype), steps.to(torch.int32))
+
+
 class InputGradients(NamedTuple):
     """Gradients in the order of the ops' tensor arguments; None where not asked for."""
 
@@ -91,12 +139,18 @@ class InputGradients(NamedTuple):
     drift: Tensor | None
     threshold: Tensor | None
     initial: Tensor | None
+    d_in: Tensor | None
+    d_rec: Tensor | None
 
 
 def gradients(
-    found: Gradients, needs: Mapping[str, bool], dynamics: Dynamics, w_in: Tensor, far_is_dense: bool
+    found: Gradients, needs: Mapping[str, bool], dynamics: Dynamics, w_in: Tensor, far_is_dense: bool, delayed: bool
 ) -> InputGradients:
-    """The kernels' gradients as tensors shaped like the arguments they belong to."""
+    """The kernels' gradients as tensors shaped like the arguments they belong to.
+
+    Where the silent cells of the input are dense, their gradient follows from the adjoint of arrivals, unless these
+    are `delayed`: then the kernel has gathered it.
+    """
     per_unit = dynamics.structure.per_unit
 
     def of_units(values: NDArray[Any]) -> Tensor:
@@ -105,7 +159,8 @@ def gradients(
 
     far = None
     if needs["far"]:
-        far = torch.from_numpy(found.mu) @ w_in.T if far_is_dense else torch.from_numpy(found.far)
+        far = torch.from_numpy(found.mu if far_is_dense else found.far)
+        far = far @ w_in.T if far_is_dense and not delayed else far
     return InputGradients(
         times=torch.from_numpy(found.times) if needs["times"] else None,
         amplitudes=torch.from_numpy(found.amplitudes) if needs["amplitudes"] else None,
@@ -116,4 +171,6 @@ def gradients(
         drift=of_units(found.drift) if needs["drift"] else None,
         threshold=of_units(found.threshold) if needs.get("threshold") else None,
         initial=torch.from_numpy(found.initial) if needs["initial"] else None,
+        d_in=torch.from_numpy(found.d_in) if needs["d_in"] else None,
+        d_rec=torch.from_numpy(found.d_rec) if needs.get("d_rec") else None,
     )

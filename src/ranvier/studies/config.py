@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from math import inf, isfinite
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-DATASETS = ("yinyang", "mnist", "fashion-mnist")
+DATASETS = ("yinyang", "yinyang-delays", "mnist", "fashion-mnist")
+GENERATED = ("yinyang", "yinyang-delays")  # need no files
+DELAYS = ("none", "axonal", "synaptic")
 GRADIENTS = ("eventprop", "surrogate")
 ENGINES = ("grid", "exact")
 SURROGATES = ("superspike", "sigmoid", "esser")
@@ -28,11 +30,15 @@ class RunConfig:
         surrogate: one of `SURROGATES`; None with EventProp.
         surrogate_scale: steepness of the surrogate, > 0; None with EventProp.
         epochs, batch_size, hidden: whole numbers >= 1.
+        decay_every: epochs from one decay to the next, >= 1.
+        delays: one of `DELAYS`, which are learned; only for yinyang-delays.
+        delay_rate: Adam's for the delays, in the first epoch; None without delays.
+        bias_spike: whether a further input spikes in every sample; only for yinyang-delays.
         seed: of weights, order and augmentation, >= 0.
         dt: grid step, 0 < dt <= duration; None with the exact engine.
         duration: of a sample.
         learning_rate: Adam's, in the first epoch.
-        decay: factor on it per epoch.
+        decay: factor on all learning rates every `decay_every` epochs.
         tau_mem, tau_syn: time constants of all layers.
         hidden_weights, output_weights: mean and standard deviation of the initial weights.
         drop: probability that an input spike is left out while training, 0 <= drop < 1.
@@ -67,6 +73,10 @@ class RunConfig:
     drop: float = 0.0
     lower_activity: tuple[float, float] | None = None
     upper_activity: tuple[float, float] | None = None
+    decay_every: int = 1
+    delays: str = "none"
+    delay_rate: float | None = None
+    bias_spike: bool = False
     seed: int = 0
     n_train: int | None = None
     threads: int | None = None
@@ -84,6 +94,7 @@ class RunConfig:
             if not (isfinite(value) and value > 0):
                 raise ValueError(f"`{name}` must be a finite number > 0. Got {value}.")
         self._check_grid()
+        self._check_delays()
         if not 0 <= self.drop < 1:
             raise ValueError(f"`drop` must be a probability below 1. Got {self.drop}.")
         for name in ("hidden_weights", "output_weights", "lower_activity", "upper_activity"):
@@ -103,8 +114,24 @@ class RunConfig:
                 f"`dt` must divide a sample of {self.duration} s into 1 to {_MOST_STEPS:,} steps. Got {self.dt}."
             )
 
+    def _check_delays(self) -> None:
+        if self.dataset == "yinyang-delays":
+            for name, only in (("gradient", "eventprop"), ("engine", "exact")):
+                if getattr(self, name) != only:
+                    raise ValueError(f"`{name}` of yinyang-delays must be {only}. Got {getattr(self, name)}.")
+        else:
+            for name, none in (("delays", "none"), ("bias_spike", False)):
+                if getattr(self, name) != none:
+                    raise ValueError(f"`{name}` needs the data set yinyang-delays. Got {self.dataset}.")
+        if self.delays == "none":
+            if self.delay_rate is not None:
+                raise ValueError(f"`delay_rate` needs `delays` axonal or synaptic. Got {self.delay_rate}.")
+        elif self.delay_rate is None or not (isfinite(self.delay_rate) and self.delay_rate > 0):
+            raise ValueError(f"`delay_rate` must be a finite number > 0. Got {self.delay_rate}.")
+
     def _check_choices(self) -> None:
-        for name, choices in (("dataset", DATASETS), ("gradient", GRADIENTS), ("engine", ENGINES)):
+        named = {"dataset": DATASETS, "gradient": GRADIENTS, "engine": ENGINES, "delays": DELAYS}
+        for name, choices in named.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"`{name}` must be one of {', '.join(choices)}. Got {getattr(self, name)!r}.")
         if self.gradient == "eventprop":
@@ -129,11 +156,14 @@ class RunConfig:
     def from_dict(cls, values: Any) -> RunConfig:
         """The configuration that `dataclasses.asdict` turned into `values`, as read back from JSON.
 
+        Settings newer than the run that `values` is from may be missing; they have their defaults.
+
         Raises:
             ValueError: `values` is no such dictionary, or what it holds is out of range.
         """
-        names = {field.name for field in fields(cls)}
-        if not isinstance(values, dict) or set(values) != names:
+        names = {field.name: field.default for field in fields(cls)}
+        needed = {name for name, default in names.items() if default is MISSING}
+        if not isinstance(values, dict) or not needed <= set(values) <= set(names):
             raise ValueError(f"`values` of RunConfig.from_dict must hold exactly {', '.join(sorted(names))}.")
         hints = get_type_hints(cls)
         for name, value in values.items():
@@ -151,6 +181,8 @@ def _fits(value: Any, hint: Any) -> bool:
     if get_origin(hint) is tuple:
         kinds = get_args(hint)
         return isinstance(value, list) and len(value) == len(kinds) and all(map(_fits, value, kinds))
+    if hint is bool:
+        return isinstance(value, bool)
     if hint is float:
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     return isinstance(value, hint) and not isinstance(value, bool)
@@ -159,6 +191,7 @@ def _fits(value: Any, hint: Any) -> bool:
 _WHOLE = {
     "epochs": (1, 10**9),
     "batch_size": (1, 10**9),
+    "decay_every": (1, 10**9),
     "hidden": (1, 100_000),
     "seed": (0, 2**63 - 1),
     "n_train": (1, 10**9),

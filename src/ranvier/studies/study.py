@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from ranvier.studies.config import RunConfig
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     from ranvier.data import Splits
     from ranvier.gradients import Gradient
     from ranvier.layers import Network
-    from ranvier.training import FitConfig, Loss
+    from ranvier.training import FitConfig, Loss, WakeSilent
     from ranvier.training.epoch import Augment, Regularisers
 
 
@@ -18,7 +19,7 @@ class Study(NamedTuple):
     """A configuration's parts.
 
     Attributes:
-        splits: inputs on the grid.
+        splits: inputs, on the grid if there is one.
         network: freshly drawn from the seed.
         loss: scores the network's output.
         fit: how to train.
@@ -39,9 +40,10 @@ def study(config: RunConfig) -> Study:
     Raises:
         DataError: the data cannot be had or is damaged.
     """
-    from ranvier.studies import latency_mnist, yinyang
+    from ranvier.studies import delgrad, latency_mnist, yinyang
 
-    return (yinyang if config.dataset == "yinyang" else latency_mnist).build(config)
+    builders = {"yinyang": yinyang.build, "yinyang-delays": delgrad.build}
+    return builders.get(config.dataset, latency_mnist.build)(config)
 
 
 def gradient_of(config: RunConfig) -> Gradient:
@@ -49,7 +51,7 @@ def gradient_of(config: RunConfig) -> Gradient:
     from ranvier.gradients import Esser, EventProp, SigmoidDerivative, SuperSpike, Surrogate
 
     if config.gradient == "eventprop":
-        return EventProp()
+        return EventProp(min_slope=0.0) if config.engine == "exact" else EventProp()  # published without a bound
     shapes = {"superspike": SuperSpike, "sigmoid": SigmoidDerivative, "esser": Esser}
     assert config.surrogate is not None
     assert config.surrogate_scale is not None
@@ -67,8 +69,10 @@ def gridded(splits: Splits, config: RunConfig) -> Splits:
     return Splits(*(part.on_grid(config.dt, coincident="sum") for part in parts))
 
 
-def fit_config(config: RunConfig) -> FitConfig:
-    """The part of a configuration that is about training."""
+def fit_config(
+    config: RunConfig, rates: Mapping[str, float] | None = None, wake: WakeSilent | None = None
+) -> FitConfig:
+    """The part of a configuration that is about training, with what a study adds to it; see `FitConfig`."""
     from ranvier.training import FitConfig
 
     return FitConfig(
@@ -76,6 +80,9 @@ def fit_config(config: RunConfig) -> FitConfig:
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,
         decay=config.decay,
+        decay_every=config.decay_every,
+        rates=rates or {},
+        wake=wake,
         seed=config.seed,
         threads=config.threads,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ranvier.studies.config import DATASETS, ENGINES, GRADIENTS, RunConfig
+from ranvier.studies.config import DATASETS, ENGINES, GENERATED, GRADIENTS, RunConfig
 
 # Wunderlich & Pehle, Sci. Rep. 11:12829 (2021), with a quarter of their epochs
 _YINYANG_EVENTPROP = RunConfig(
@@ -69,10 +69,36 @@ _MNIST_SURROGATE = replace(
 _YINYANG_EXACT = replace(_YINYANG_EVENTPROP, engine="exact", dt=None)
 _MNIST_EXACT = replace(_MNIST_EVENTPROP, engine="exact", dt=None, epochs=100, decay=0.95)
 
+# Göltz et al., DelGrad, Nat. Commun. 16:8245 (2025), as they are
+DELGRAD = {
+    "none": {"delay_rate": None, "learning_rate": 2e-2, "hidden_weights": (0.5, 1.0), "output_weights": (0.5, 1.0)},
+    "axonal": {"delay_rate": 5e-3, "learning_rate": 5e-3, "hidden_weights": (1.0, 1.0), "output_weights": (1.0, 1.0)},
+    "synaptic": {"delay_rate": 3e-3, "learning_rate": 1e-2, "hidden_weights": (1.0, 1.0), "output_weights": (1.0, 1.0)},
+}
+_YINYANG_DELAYS = RunConfig(
+    dataset="yinyang-delays",
+    gradient="eventprop",
+    engine="exact",
+    surrogate=None,
+    surrogate_scale=None,
+    epochs=300,
+    batch_size=150,
+    hidden=30,
+    dt=None,
+    duration=100e-3,
+    decay=0.95,
+    decay_every=20,
+    tau_mem=10e-3,
+    tau_syn=5e-3,
+    delays="synaptic",
+    **DELGRAD["synaptic"],
+)
+
 TABLE = {
     ("yinyang", "eventprop", "grid"): _YINYANG_EVENTPROP,
     ("yinyang", "eventprop", "exact"): _YINYANG_EXACT,
     ("yinyang", "surrogate", "grid"): _YINYANG_SURROGATE,
+    ("yinyang-delays", "eventprop", "exact"): _YINYANG_DELAYS,
     ("mnist", "eventprop", "grid"): _MNIST_EVENTPROP,
     ("mnist", "eventprop", "exact"): _MNIST_EXACT,
     ("mnist", "surrogate", "grid"): _MNIST_SURROGATE,
@@ -86,17 +112,24 @@ def documented(dataset: str, gradient: str = "eventprop", engine: str | None = N
     """The documented settings of a data set, gradient and engine, with some of them changed.
 
     Without an engine, Yin-Yang with EventProp runs in continuous time, everything else on a grid (docs/decisions.md).
+    To change `delays` changes what goes with them in `DELGRAD`.
 
     Raises:
         ValueError: there is no such data set, gradient or engine, or a change is out of range.
     """
     if engine is None:
-        engine = "exact" if (dataset, gradient) == ("yinyang", "eventprop") else "grid"
+        engine = "exact" if gradient == "eventprop" and dataset in GENERATED else "grid"
     if (dataset, gradient, engine) not in TABLE:
+        if dataset == "yinyang-delays" and gradient in GRADIENTS and engine in ENGINES:
+            if gradient == "eventprop":
+                raise ValueError(f"`engine` of yinyang-delays must be exact. Got {engine}.")
+            raise ValueError(f"`gradient` of yinyang-delays must be eventprop. Got {gradient}.")
         if gradient == "surrogate" and engine == "exact":
             raise ValueError("`gradient` surrogate needs `engine` grid. Got engine exact.")
         raise ValueError(
             f"`dataset` must be one of {', '.join(DATASETS)}, `gradient` one of {', '.join(GRADIENTS)} and `engine` "
             f"one of {', '.join(ENGINES)}. Got {dataset!r}, {gradient!r} and {engine!r}."
         )
+    if dataset == "yinyang-delays":
+        changes = DELGRAD.get(changes.get("delays", ""), {}) | changes
     return replace(TABLE[dataset, gradient, engine], **changes)

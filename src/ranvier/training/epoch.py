@@ -20,6 +20,7 @@ from ranvier.training.guard import Guard
 from ranvier.training.metrics import Activity
 from ranvier.training.threads import thread_count
 from ranvier.training.view import SoFar
+from ranvier.training.wake import Waker
 
 _MANY_WEIGHTS = 1_000_000
 
@@ -38,6 +39,7 @@ class Task:
     augment: Augment | None
     optimiser: torch.optim.Optimizer
     guard: Guard
+    waker: Waker | None = None
 
     @property
     def step_threads(self) -> int | None:
@@ -56,6 +58,7 @@ class Sums:
     ties: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.int64))
     gradient_norms: dict[str, float] = field(default_factory=dict)
     n_batches: int = 0
+    woken: int = 0
 
 
 def generator_of(seed: int, epoch: int) -> torch.Generator:
@@ -108,11 +111,15 @@ def _step(task: Task, chosen: Tensor, source: torch.Generator, sums: Sums, where
     loss = task.loss(output, labels)
     penalty = _penalty(task.regularisers, activity, loss)
     task.optimiser.zero_grad()
-    (loss + penalty if task.regularisers else loss).backward()
+    woken = task.waker is not None and task.waker.wake(activity)
+    if not woken:
+        (loss + penalty if task.regularisers else loss).backward()
     with thread_count(task.step_threads):
         norms = task.guard.look(loss, penalty, where)
-        task.optimiser.step()
+        if not woken:
+            task.optimiser.step()
     sums.n_batches += 1
+    sums.woken += woken
     sums.loss += norms.loss * len(labels)
     sums.penalty += norms.penalty * len(labels)
     for layer, norm in _by_layer(task.guard.names, norms.gradients).items():
@@ -156,6 +163,7 @@ def _told(sums: Sums, n_samples: int, seconds: float) -> dict[str, Any]:
         "spikes_per_sample": sums.activity.spikes_per_sample(),
         "silent": sums.activity.silent(),
         "clipped": dict(sums.activity.clipped),
+        "woken": sums.woken,
         "seconds": seconds,
         "samples_per_second": n_samples / max(seconds, 1e-9),
     }

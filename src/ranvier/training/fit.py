@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
@@ -22,6 +23,7 @@ from ranvier.training.guard import Guard
 from ranvier.training.keeper import FolderKeeper, Keeper
 from ranvier.training.threads import thread_count
 from ranvier.training.view import view
+from ranvier.training.wake import Waker, WakeSilent
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,13 @@ class FitConfig:
         epochs: passes over the training data, >= 1.
         batch_size: samples per step, >= 1.
         learning_rate: Adam's in the first epoch, > 0.
-        decay: factor on the learning rate from each epoch to the next, > 0.
+        decay: factor on the learning rates every `decay_every` epochs, > 0.
+        decay_every: epochs from one decay to the next, >= 1.
+        rates: learning rates of their own in the first epoch, > 0, by what the names of parameters begin with, such
+            as "hidden.delays" or "hidden"; where several fit, the longest counts.
         betas: Adam's two memories, each in [0, 1).
         eps: Adam's floor under the root of the second moment, > 0.
+        wake: how silent neurons are woken; None leaves them to the gradients.
         seed: of the order of the samples and of augmentation, >= 0; weights are drawn before, by who builds
             the network.
         threads: torch's thread count while training; None keeps the caller's. The same count is needed for
@@ -48,21 +54,30 @@ class FitConfig:
     batch_size: int = 32
     learning_rate: float = 5e-3
     decay: float = 0.95
+    decay_every: int = 1
+    rates: Mapping[str, float] = field(default_factory=dict)
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
+    wake: WakeSilent | None = None
     seed: int = 0
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        lowest = {"epochs": 1, "batch_size": 1, "seed": 0} | ({} if self.threads is None else {"threads": 1})
+        lowest = {"epochs": 1, "batch_size": 1, "decay_every": 1, "seed": 0, "threads": 1}
         for name, low in lowest.items():
             value = getattr(self, name)
+            if name == "threads" and value is None:
+                continue
             if not isinstance(value, int) or isinstance(value, bool) or value < low:
                 raise ValueError(f"`{name}` of FitConfig must be a whole number >= {low}. Got {value!r}.")
         for name in ("learning_rate", "decay", "eps"):
             value = getattr(self, name)
             if not (isfinite(value) and value > 0):
                 raise ValueError(f"`{name}` of FitConfig must be > 0. Got {value}.")
+        object.__setattr__(self, "rates", dict(self.rates))
+        for prefix, rate in self.rates.items():
+            if not (isfinite(rate) and rate > 0):
+                raise ValueError(f"`rates` of FitConfig must be > 0. Got {rate} for {prefix!r}.")
         if not (len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)):
             raise ValueError(f"`betas` of FitConfig must be two numbers in [0, 1). Got {self.betas}.")
 
@@ -133,10 +148,13 @@ def fit(
         if not len(data):
             raise ValueError(f"`{name}` of fit must hold at least one sample. Got none.")
     guard = Guard(network)
-    optimiser = torch.optim.Adam(guard.parameters, config.learning_rate, betas=config.betas, eps=config.eps, fused=True)
-    task = Task(network, loss, train, regularisers or {}, augment, optimiser, guard)
+    groups = _groups(guard, config)
+    first_rates = [group["lr"] for group in groups]
+    optimiser = torch.optim.Adam(groups, config.learning_rate, betas=config.betas, eps=config.eps, fused=True)
+    waker = None if config.wake is None else Waker(config.wake, network)
+    task = Task(network, loss, train, regularisers or {}, augment, optimiser, guard, waker)
     keeper = Keeper() if run_dir is None else FolderKeeper(Path(run_dir), resume=resume)
-    so_far, settings = _start(keeper.loaded, config, network, optimiser)
+    so_far, settings = _start(keeper.loaded, config, network, optimiser, waker)
     with ExitStack() as around:
         screen = around.enter_context(view(show=progress))
         around.enter_context(closing(keeper))
@@ -147,9 +165,9 @@ def fit(
         keeper.begin(so_far.epoch)
         for epoch in range(so_far.epoch + 1, config.epochs + 1):
             started = time.monotonic()
-            rate = config.learning_rate * config.decay ** (epoch - 1)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
+            decayed = config.decay ** ((epoch - 1) // config.decay_every)
+            for group, first_rate in zip(optimiser.param_groups, first_rates, strict=True):
+                group["lr"] = first_rate * decayed
             screen.begin_epoch(epoch, config.epochs, len(train))
             trained = train_epoch(task, epoch, config.seed, config.batch_size, screen.batch)
             guard.look_at_weights(f"epoch {epoch}, after its last batch")
@@ -163,7 +181,7 @@ def fit(
                     "validation_loss": checked.loss,
                     "validation_accuracy": checked.accuracy,
                     "validation_ties": checked.ties,
-                    "learning_rate": rate,
+                    "learning_rate": config.learning_rate * decayed,
                 },
                 best_epoch=epoch if better else so_far.best_epoch,
                 best_validation=checked.accuracy if better else so_far.best_validation,
@@ -171,21 +189,45 @@ def fit(
                 samples=so_far.samples + len(train),
             )
             rest = {"optimiser": optimiser.state_dict(), "settings": settings}
+            if waker is not None:
+                rest["waker"] = waker.state_dict()
             keeper.keep(asdict(so_far), network.state_dict(), rest, best=better)
             screen.end_epoch(so_far.metrics, config.epochs)
     return so_far
 
 
+def _groups(guard: Guard, config: FitConfig) -> list[dict[str, Any]]:
+    """The parameters by their learning rate in the first epoch, those with the common one first."""
+    members: dict[str, list[nn.Parameter]] = {"": [], **{prefix: [] for prefix in config.rates}}
+    for name, parameter in zip(guard.names, guard.parameters, strict=True):
+        fitting = [prefix for prefix in config.rates if f"{name}.".startswith(f"{prefix}.")]
+        members[max(fitting, key=len, default="")].append(parameter)
+    for prefix in config.rates:
+        if not members[prefix]:
+            raise ValueError(
+                f"`rates` of FitConfig must name parameters of the network ({', '.join(guard.names)}). Got {prefix!r}."
+            )
+    return [
+        {"params": parameters, "lr": config.rates.get(prefix, config.learning_rate)}
+        for prefix, parameters in members.items()
+        if parameters
+    ]
+
+
 def _start(
-    loaded: checkpoint.Loaded | None, config: FitConfig, network: nn.Module, optimiser: torch.optim.Optimizer
+    loaded: checkpoint.Loaded | None,
+    config: FitConfig,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    waker: Waker | None,
 ) -> tuple[FitResult, dict[str, Any]]:
-    """How far the training is and the settings it keeps, with network and optimiser as they were then."""
+    """How far the training is and the settings it keeps, with network, optimiser and waker as they were then."""
     settings = asdict(config)
     del settings["epochs"]
     if loaded is None:
         return FitResult(), settings | {"threads": config.threads or torch.get_num_threads()}
     content = loaded.content
-    kept = content["settings"]
+    kept = asdict(FitConfig()) | content["settings"]  # what was no setting yet had its default
     for name, value in settings.items():
         if value != kept[name] and not (name == "threads" and value is None):
             raise RunError(f"`{name}` of FitConfig must be as when the run was started, {kept[name]}. Got {value}.")
@@ -196,4 +238,6 @@ def _start(
     except RuntimeError as error:
         raise RunError("`network` of fit must be built as when the run was started. Got other layers.") from error
     optimiser.load_state_dict(content["optimiser"])
+    if waker is not None:
+        waker.load_state_dict(content["waker"])
     return FitResult(**{known.name: content[known.name] for known in fields(FitResult)}), kept

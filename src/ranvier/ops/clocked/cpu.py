@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranvier.neurons import Structure
+from ranvier.neurons.dynamics import FOREVER
 from ranvier.ops import threads
 from ranvier.ops.compile import kernel
 
@@ -28,9 +29,19 @@ class EventList(NamedTuple):
     units: Array
 
 
+class Delays(NamedTuple):
+    """Delays in steps, int32 [from, to], of the input and of own spikes; None where all are zero."""
+
+    into: Array | None = None
+    own: Array | None = None
+
+
+_NO_DELAYS = Delays()
+
+
 @dataclass(frozen=True)
 class Coefficients:
-    """A neuron's numbers as arrays: entries [...] when shared, [..., N] when per unit."""
+    """A neuron's numbers as arrays: entries [...] when shared, [..., N] when per unit; `hold` in steps."""
 
     propagator: Array
     drift: Array
@@ -41,6 +52,7 @@ class Coefficients:
     slope_row: Array
     slope_offset: Array
     leak: Array
+    hold: int
 
 
 @dataclass(frozen=True)
@@ -56,6 +68,7 @@ class Plan:
         forced: whether spikes are given.
         dtype: "float32" or "float64".
         expression: the surrogate's derivative where kernels evaluate it themselves, else None.
+        holds: whether there is a refractory time.
     """
 
     structure: Structure
@@ -67,6 +80,7 @@ class Plan:
     forced: bool
     dtype: str
     expression: str | None = None
+    holds: bool = False
 
     @property
     def pending(self) -> bool:
@@ -76,9 +90,14 @@ class Plan:
     @property
     def n_states(self) -> int:
         """Rows of the state array."""
-        return len(self.structure.states) + self.pending
+        return len(self.structure.states) + self.pending + self.holds
 
-    def options(self, **more: Any) -> tuple[tuple[str, Any], ...]:
+    def depth(self, delays: Delays) -> int:
+        """Steps for which arrivals are kept: from this one to the last that a spike of this one can reach."""
+        longest = max((int(steps.max(initial=0)) for steps in delays if steps is not None), default=0)
+        return longest + 1 + (self.structure.arrival == "before")
+
+    def options(self, delays: Delays, **more: Any) -> tuple[tuple[str, Any], ...]:
         """The template's variables."""
         structure = self.structure
         common = {
@@ -91,6 +110,10 @@ class Plan:
             "per_unit": structure.per_unit,
             "recurrent": self.recurrent,
             "pending": self.pending,
+            "holds": self.holds,
+            "forever": FOREVER,
+            "delayed_in": delays.into is not None,
+            "delayed_rec": delays.own is not None,
             "spiking": self.method != "none",
             "support": self.support,
             "real": f"np.{self.dtype}",
@@ -104,6 +127,8 @@ class Emitted:
 
     Attributes:
         spikes: events with their `values` (slope for EventProp, V for surrogates).
+        ends: slope at the end of the spike's hold (EventProp with a refractory time), 0 where it does not end.
+        first_ends: the same for the hold that a unit began with [B, N].
         support: silent cells with their V, compact only.
         trace: V [T, B, N] for dense support and integrators.
         final: [S, B, N].
@@ -112,6 +137,8 @@ class Emitted:
 
     spikes: EventList
     values: Array
+    ends: Array
+    first_ends: Array
     support: EventList
     support_values: Array
     trace: Array
@@ -134,13 +161,14 @@ def forward(
     numbers: Coefficients,
     initial: Array,
     forced: EventList | None,
+    delays: Delays = _NO_DELAYS,
 ) -> Emitted:
     """Run every sample, chunk by chunk. Shapes: amplitudes [E], w_in [n_in, N], w_rec [N, N], initial [S, B, N]."""
     real, n_samples, n_units = w_in.dtype, events.offsets.size - 1, w_in.shape[1]
     run = kernel(
         _PACKAGE,
         "forward.py.jinja",
-        plan.options(forced=plan.forced, keep="slope" if plan.method == "eventprop" else "membrane"),
+        plan.options(delays, forced=plan.forced, keep="slope" if plan.method == "eventprop" else "membrane"),
     )
     traced = plan.support == "dense" or plan.method == "none"
     trace = np.empty((n_steps, n_samples, n_units) if traced else (0, 0, 0), real)
@@ -148,6 +176,9 @@ def forward(
     counts, support_counts = np.zeros((2, n_samples), np.int64)
     recurrent = np.empty((0, n_units), real) if w_rec is None else w_rec
     wanted = no_cells(n_samples) if forced is None else forced
+    ends = plan.holds and plan.method == "eventprop"
+    first_ends = np.zeros((n_samples, n_units) if ends else (0, 0), real)
+    delayed = _delayed(plan, delays)
     ranges = threads.chunks(n_samples)
     parts: list[_Buffers] = [None] * len(ranges)  # pyright: ignore[reportAssignmentType]
 
@@ -166,6 +197,7 @@ def forward(
                 counts, buffers.steps, buffers.units, buffers.values,
                 support_counts, buffers.support_steps, buffers.support_units, buffers.support_values,
                 trace, progress,
+                *((numbers.hold, buffers.ends, first_ends) if plan.holds else ()), *delayed,
             )  # fmt: skip
             if progress[0] == last:
                 break
@@ -177,6 +209,8 @@ def forward(
     return Emitted(
         spikes=EventList(_offsets(counts), _join(parts, "steps"), _join(parts, "units")),
         values=_join(parts, "values"),
+        ends=_join(parts, "ends"),
+        first_ends=first_ends,
         support=EventList(_offsets(support_counts), _join(parts, "support_steps"), _join(parts, "support_units")),
         support_values=_join(parts, "support_values"),
         trace=trace,
@@ -194,22 +228,29 @@ class _Buffers:
         support = cells // 6 + n_units if plan.support == "compact" else 0
         self.steps, self.units = np.empty((2, spikes), np.int32)
         self.values = np.empty(spikes, real)
+        self.ends = np.empty(spikes if plan.holds and plan.method == "eventprop" else 0, real)
         self.support_steps, self.support_units = np.empty((2, support), np.int32)
         self.support_values = np.empty(support, real)
         self.consumed = 0
 
     def grow(self) -> None:
-        for name in ("steps", "units", "values", "support_steps", "support_units", "support_values"):
+        for name in ("steps", "units", "values", "ends", "support_steps", "support_units", "support_values"):
             old = getattr(self, name)
             new = np.empty(2 * old.size, old.dtype)
             new[: old.size] = old
             setattr(self, name, new)
 
     def trim(self, n_spikes: int, n_support: int) -> None:
-        for name in ("steps", "units", "values"):
+        for name in ("steps", "units", "values", "ends"):
             setattr(self, name, getattr(self, name)[:n_spikes])
         for name in ("support_steps", "support_units", "support_values"):
             setattr(self, name, getattr(self, name)[:n_support])
+
+
+def _delayed(plan: Plan, delays: Delays) -> tuple[Any, ...]:
+    """The kernels' last arguments: the delays there are, and how many steps they span."""
+    given = tuple(np.ascontiguousarray(steps) for steps in delays if steps is not None)
+    return (*given, plan.depth(delays)) if given else ()
 
 
 def _offsets(counts: Array) -> Array:
@@ -244,11 +285,16 @@ class Wanted:
     amplitudes: bool
     flow: bool
     threshold: bool
+    d_in: bool = False
+    d_rec: bool = False
 
 
 @dataclass(frozen=True)
 class Gradients:
-    """Outgoing gradients, shaped like what they belong to; `mu` is the adjoint of arrivals [T, B, N]."""
+    """Outgoing gradients, shaped like what they belong to.
+
+    `mu` is the adjoint of arrivals [T, B, N]; with delays of the input the gradient of all its cells [T, B, n_in].
+    """
 
     w_in: Array
     w_rec: Array
@@ -260,6 +306,8 @@ class Gradients:
     far: Array
     mu: Array
     initial: Array
+    d_in: Array
+    d_rec: Array
 
 
 def backward(
@@ -273,19 +321,17 @@ def backward(
     w_rec: Array | None,
     numbers: Coefficients,
     initial: Array,
-    spikes: EventList,
+    emitted: Emitted,
     values: Array,
     h: Array,
-    support: EventList,
-    support_values: Array,
     support_h: Array,
-    dense_values: Array,
     dense_h: Array,
     scale: float,
     incoming: Cotangents,
     wanted: Wanted,
+    delays: Delays = _NO_DELAYS,
 ) -> Gradients:
-    """The adjoint of `forward`, whose arguments come first and whose results follow.
+    """The adjoint of `forward`, whose arguments come first and whose result follows.
 
     `far` lists silent input cells whose amplitude gradient is wanted (compact); `far_is_dense` asks for `mu` instead,
     from which the gradient of every input cell follows. `values` are bounded slopes (EventProp) or V (surrogate); `h`,
@@ -294,10 +340,12 @@ def backward(
     """
     real, n_samples, n_units = w_in.dtype, events.offsets.size - 1, w_in.shape[1]
     dense = plan.support == "dense" and plan.recurrent and plan.through_recurrence and not wanted.flow
+    blocked = dense and delays.own is None
     run = kernel(
         _PACKAGE,
         "backward.py.jinja",
         plan.options(
+            delays,
             method=plan.method,
             through_reset=plan.through_reset,
             through_recurrence=plan.through_recurrence,
@@ -308,7 +356,9 @@ def backward(
             wants_amplitude=wanted.amplitudes,
             wants_flow=wanted.flow,
             wants_threshold=wanted.threshold,
-            block=_BLOCK if dense else 1,
+            wants_d_in=wanted.d_in,
+            wants_d_rec=wanted.d_rec,
+            block=_BLOCK if blocked else 1,
         ),
     )
     ranges = threads.chunks(n_samples)
@@ -323,7 +373,11 @@ def backward(
     g_amplitudes = np.empty(events.units.size if wanted.amplitudes else 0, real)
     far_cells = no_cells(n_samples) if far is None else far
     g_far = np.empty(far_cells.units.size, real)
-    mu = np.empty((n_steps, n_samples, n_units) if far_is_dense else (0, 0, 0), real)
+    n_cells = n_units if delays.into is None else w_in.shape[0]
+    mu = np.empty((n_steps, n_samples, n_cells) if far_is_dense else (0, 0, 0), real)
+    g_d_in = np.zeros((n_chunks, *(w_in.shape if wanted.d_in else (0, n_units))), real)
+    g_d_rec = np.zeros((n_chunks, n_units if wanted.d_rec else 0, n_units), real)
+    delayed = _delayed(plan, delays)
     g_initial = np.empty((plan.n_states, n_samples, n_units), real)
     recurrent = np.empty((0, n_units), real) if w_rec is None else w_rec
     transposed = np.ascontiguousarray(recurrent.T) if plan.support == "dense" and plan.recurrent else recurrent
@@ -335,12 +389,14 @@ def backward(
             *events, amplitudes, w_in, recurrent, transposed,
             numbers.propagator, numbers.drift, numbers.threshold, numbers.arrival_row, numbers.reset_row, numbers.leak,
             initial, incoming.final, incoming.trace,
-            *spikes, values, h, incoming.times, incoming.amplitudes, incoming.marks,
-            *support, support_values, support_h, incoming.support,
-            dense_values, dense_h, real.type(scale), incoming.dense,
+            *emitted.spikes, values, h, incoming.times, incoming.amplitudes, incoming.marks,
+            *emitted.support, emitted.support_values, support_h, incoming.support,
+            emitted.trace, dense_h, real.type(scale), incoming.dense,
             *far_cells,
             g_w_in[index], g_w_rec[index], g_propagator[index], g_drift[index], g_threshold[index],
             g_times, g_amplitudes, g_far, mu, g_initial,
+            *((numbers.hold, emitted.ends, emitted.first_ends) if plan.holds else ()), *delayed,
+            *((g_d_in[index],) if wanted.d_in else ()), *((g_d_rec[index],) if wanted.d_rec else ()),
         )  # fmt: skip
 
     threads.run(task, n_chunks)
@@ -355,6 +411,8 @@ def backward(
         far=g_far,
         mu=mu,
         initial=g_initial,
+        d_in=_total(g_d_in),
+        d_rec=_total(g_d_rec),
     )
 
 

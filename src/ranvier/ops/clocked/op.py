@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -22,6 +22,7 @@ from ranvier.spikes import Record, Spikes, Support, ragged
 Backend = Literal["auto", "reference", "numba"]
 State = Mapping[str, Tensor]
 PENDING = "pending"  # the state that holds own spikes' weights not yet arrived
+HOLD = "hold"  # the state that counts the steps of the refractory time still to come
 
 
 def clocked(
@@ -31,6 +32,8 @@ def clocked(
     dynamics: Dynamics,
     gradient: Gradient,
     *,
+    d_in: Float[Tensor, "n_in unit"] | None = None,
+    d_rec: Float[Tensor, "unit unit"] | None = None,
     state: State | None = None,
     forced: Spikes | None = None,
     backend: Backend = "auto",
@@ -43,8 +46,12 @@ def clocked(
         w_rec: recurrent weights [N, N] (from, to), or None.
         dynamics: the neuron as numbers, on the same grid step.
         gradient: how credit flows back.
-        state: initial value [B, N] of any of the neuron's states by name, and of "pending" for recurrent neurons whose
-            arrivals precede the threshold test; zero where not given.
+        d_in: delays of the input weights [n_in, N], s, >= 0: an input event reaches unit j later by d_in[u, j], rounded
+            to the grid, and not at all from `duration` on; the gradient passes straight through the rounding.
+        d_rec: delays of the recurrent weights [N, N] (from, to), s, >= 0, likewise.
+        state: initial value [B, N] of any of the neuron's states by name, of "pending" for recurrent neurons whose
+            arrivals precede the threshold test, and of "hold", the steps in which a unit is still held, for neurons
+            with a refractory time; zero where not given. Not together with delays.
         forced: spikes [B samples, N units] that happen instead of the threshold's; the backward pass uses them.
         backend: "numba" (CPU), "reference" (plain torch, any device), or "auto": numba where it exists.
 
@@ -56,17 +63,27 @@ def clocked(
     """
     path = inputs.choose(backend, w_in)
     _check(spikes, w_in, w_rec, dynamics, gradient, forced)
+    delays = _Delays(
+        inputs.delays("d_in", d_in, w_in, spikes, state), inputs.delays("d_rec", d_rec, w_rec, spikes, state)
+    )
     spikes = inputs.cast(spikes, w_in.dtype)
     names = _state_names(dynamics, w_rec)
     initial = inputs.stack_state(state, names, spikes.n_samples, w_in)
     run = _reference if path == "reference" else _numba
-    emitted, final = run(spikes, w_in, w_rec, dynamics, gradient, initial, forced)
+    emitted, final = run(spikes, w_in, w_rec, dynamics, gradient, delays, initial, forced)
     return emitted, dict(zip(names, final.unbind(0), strict=True))
+
+
+class _Delays(NamedTuple):
+    """Of the input and of own spikes; None where there are none."""
+
+    into: inputs.Delays | None
+    own: inputs.Delays | None
 
 
 def _state_names(dynamics: Dynamics, w_rec: Tensor | None) -> tuple[str, ...]:
     waits = w_rec is not None and dynamics.structure.arrival == "before"
-    return (*dynamics.structure.states, *([PENDING] if waits else []))
+    return (*dynamics.structure.states, *([PENDING] if waits else []), *([HOLD] if dynamics.hold else []))
 
 
 def _check(
@@ -117,27 +134,33 @@ def _reference(
     w_rec: Tensor | None,
     dynamics: Dynamics,
     gradient: Gradient,
+    delays: _Delays,
     initial: Tensor,
     forced: Spikes | None,
 ) -> tuple[Spikes, Tensor]:
-    n_states = len(dynamics.structure.states)
-    pending = initial[n_states] if initial.shape[0] > n_states else torch.zeros_like(initial[0])
+    dt, n_states = spikes.on_grid_only("clocked"), len(dynamics.structure.states)
+    given = dict(zip(_state_names(dynamics, w_rec), initial.unbind(0), strict=True))
+    nothing = torch.zeros_like(initial[0])
+    hold = given.get(HOLD, nothing)
+    counted = hold.detach().clamp(min=0).ceil()
     emission = reference.run(
         spikes._with(unit_shape=(spikes.n_units,)).to_dense(),
         inputs.shifts(spikes),
-        w_in,
-        w_rec,
+        wires(w_in, delays.into),
+        None if w_rec is None else wires(w_rec, delays.own),
         dynamics,
         gradient,
         initial[:n_states],
-        pending,
+        given.get(PENDING, nothing),
         None if forced is None else forced._with(unit_shape=(forced.n_units,)).to_dense().detach().to(w_in.dtype),
+        counted,
+        torch.where((counted > 0) & counted.isfinite(), hold - hold.detach(), 0.0) * dt,
     )
     fires = emission.spikes.detach() > 0
     sample, step, unit = fires.transpose(0, 1).nonzero(as_tuple=True)
     cells = (step, sample, unit)
     exact = isinstance(gradient, EventProp)
-    grid = (step.double() * spikes.on_grid_only("clocked")).to(w_in.dtype)
+    grid = (step.double() * dt).to(w_in.dtype)
     emitted = spikes.trusted(
         units=unit.to(torch.int32),
         times=grid + emission.shifts[cells] if exact else grid,
@@ -151,8 +174,14 @@ def _reference(
         marks=emission.marks[cells] if exact else None,
         record=Record("reference", _clipped(emission.slope[cells], unit, dynamics, gradient)),
     )
-    final = emission.state if initial.shape[0] == n_states else torch.cat([emission.state, emission.pending[None]])
+    further = {PENDING: emission.pending, HOLD: emission.hold + emission.lag / dt}
+    final = torch.cat([emission.state, *(further[name][None] for name in given if name in further)])
     return emitted, final
+
+
+def wires(weights: Tensor, delays: inputs.Delays | None) -> reference.Wires:
+    """Weights and delays as the reference reads them."""
+    return reference.Wires(weights) if delays is None else reference.Wires(weights, delays.steps, delays.later)
 
 
 def _reference_support(emission: reference.Emission, fires: Tensor, dynamics: Dynamics, gradient: Gradient) -> Support:
@@ -162,7 +191,7 @@ def _reference_support(emission: reference.Emission, fires: Tensor, dynamics: Dy
         return Support(zeros)
     assert dynamics.threshold is not None
     near = ((emission.membrane - dynamics.threshold) / dynamics.threshold).abs() < gradient.shape.width
-    sample, step, unit = (near & ~fires).transpose(0, 1).nonzero(as_tuple=True)
+    sample, step, unit = (near & ~fires & ~emission.held).transpose(0, 1).nonzero(as_tuple=True)
     offsets = ragged.offsets_of(sample, fires.shape[1])
     return Support(zeros[step, sample, unit], unit.to(torch.int32), step.to(torch.int32), offsets)
 
@@ -194,6 +223,7 @@ class _Call:
     far: cpu.EventList | None
     numbers: cpu.Coefficients
     forced: cpu.EventList | None
+    delays: cpu.Delays
     emitted: cpu.Emitted | None = None
     clipped: int = 0
 
@@ -204,6 +234,7 @@ def _numba(
     w_rec: Tensor | None,
     dynamics: Dynamics,
     gradient: Gradient,
+    delays: _Delays,
     initial: Tensor,
     forced: Spikes | None,
 ) -> tuple[Spikes, Tensor]:
@@ -219,6 +250,7 @@ def _numba(
         forced=forced is not None,
         dtype=str(w_in.dtype).removeprefix("torch."),
         expression=gradient.shape.expression if surrogate else None,
+        holds=dynamics.hold > 0,
     )
     call = _Call(
         plan=plan,
@@ -229,6 +261,7 @@ def _numba(
         far=inputs.far_cells(spikes),
         numbers=numbers_of(dynamics, gradient.shape.width if surrogate else 0.0),
         forced=None if forced is None else inputs.event_list(forced.offsets, forced.steps, forced.units),
+        delays=cpu.Delays(*(None if given is None else given.array() for given in delays)),
     )
     far_values = None if spikes.support is None else spikes.support.values
     times, amplitudes, marks, support_values, final = _Clocked.apply(
@@ -242,6 +275,7 @@ def _numba(
         dynamics.drift,
         dynamics.threshold,
         initial,
+        *(None if given is None else given.seconds for given in delays),
     )
     assert call.emitted is not None
     out = call.emitted
@@ -294,10 +328,11 @@ def _to_arrays(dynamics: Dynamics, width: float) -> cpu.Coefficients:
         slope_row=array(dynamics.slope_row, 1),
         slope_offset=array(dynamics.slope_offset, 0),
         leak=array(dynamics.leak, 0),
+        hold=dynamics.hold,
     )
 
 
-_DIFFERENTIABLE = ("times", "amplitudes", "far", "w_in", "w_rec", "propagator", "drift", "threshold", "initial")
+_DIFFERENTIABLE = inputs.InputGradients._fields
 
 
 class _Clocked(torch.autograd.Function):
@@ -316,6 +351,8 @@ class _Clocked(torch.autograd.Function):
         drift: Tensor,  # noqa: ARG004
         threshold: Tensor,  # noqa: ARG004
         initial: Tensor,
+        d_in: Tensor | None,  # noqa: ARG004 (the steps are in call.delays)
+        d_rec: Tensor | None,  # noqa: ARG004
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         spikes = call.spikes
         emitted = cpu.forward(
@@ -328,6 +365,7 @@ class _Clocked(torch.autograd.Function):
             call.numbers,
             inputs.array(initial),
             call.forced,
+            call.delays,
         )
         if emitted.consumed != spikes.n_events:
             raise RuntimeError(
@@ -369,6 +407,10 @@ class _Clocked(torch.autograd.Function):
         none = np.empty((1, 1, 0), w_in.numpy().dtype)
         h, support_h, dense_h = _surrogate_derivatives(call, values)
         far_is_dense = needs["far"] and call.far is None
+        dt = call.spikes.on_grid_only("clocked")
+        if plan.holds:  # a hold is counted in steps, its end's time is in seconds
+            g_final = g_final.copy()
+            g_final[-1] /= dt
         found = cpu.backward(
             plan,
             call.spikes.n_steps,
@@ -380,13 +422,10 @@ class _Clocked(torch.autograd.Function):
             None if w_rec is None else inputs.array(w_rec),
             call.numbers,
             inputs.array(initial),
-            emitted.spikes,
+            emitted,
             values.numpy(),
             h,
-            emitted.support,
-            emitted.support_values,
             support_h,
-            emitted.trace,
             dense_h,
             call.gradient.shape.scale if isinstance(call.gradient, Surrogate) else 1.0,
             cpu.Cotangents(
@@ -404,9 +443,15 @@ class _Clocked(torch.autograd.Function):
                 amplitudes=needs["amplitudes"],
                 flow=needs["propagator"] or needs["drift"],
                 threshold=needs["threshold"],
+                d_in=needs["d_in"],
+                d_rec=needs["d_rec"],
             ),
+            call.delays,
         )
-        return (None, *inputs.gradients(found, needs, call.dynamics, w_in, far_is_dense))
+        if plan.holds:
+            found.initial[-1] *= dt
+        delayed = call.delays.into is not None
+        return (None, *inputs.gradients(found, needs, call.dynamics, w_in, far_is_dense, delayed))
 
 
 def _surrogate_derivatives(call: _Call, values: Tensor) -> tuple[cpu.Array, cpu.Array, cpu.Array]:

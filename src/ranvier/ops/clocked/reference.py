@@ -9,14 +9,59 @@ Axis letters: T steps, B samples, N units, S states. The state x is [S, B, N], t
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any
+from math import inf
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ranvier.gradients import EventProp, Gradient, Shape
 from ranvier.neurons import Dynamics
+from ranvier.neurons.dynamics import FOREVER
+
+
+class Wires(NamedTuple):
+    """Weights [from, to], and the delay of each where there is one.
+
+    Attributes:
+        weights: [from, to].
+        steps: delays in steps [from, to]; None for no delay.
+        later: zeros [from, to] whose gradient is dL/d(delay in s); None if not wanted.
+    """
+
+    weights: Tensor
+    steps: Tensor | None = None
+    later: Tensor | None = None
+
+
+class Arrivals:
+    """What is on its way, by the step it arrives in: currents and shifts [B, N] (see `arrive`)."""
+
+    def __init__(self) -> None:
+        self._currents: defaultdict[int, list[Tensor]] = defaultdict(list)
+        self._shifts: defaultdict[int, list[Tensor]] = defaultdict(list)
+
+    def add(self, step: int, current: Tensor) -> None:
+        """Let a current arrive in a step."""
+        self._currents[step].append(current)
+
+    def send(self, step: int, wires: Wires, amplitudes: Tensor, shifts: Tensor | None) -> None:
+        """Send amplitudes [B, from] and zeros that carry amplitude times dL/dt to where each wire ends."""
+        weights, steps, later = wires
+        for delay in [0] if steps is None else steps.unique().tolist():
+            some = weights if steps is None else weights * (steps == delay)
+            self.add(step + delay, amplitudes @ some)
+            if shifts is not None:
+                self._shifts[step + delay].append(shifts @ some)
+            if later is not None:
+                self._shifts[step + delay].append(amplitudes.detach() @ (some * later))
+
+    def take(self, step: int, like: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What arrives in a step: its current and its shift, zeros and None where nothing does."""
+        currents, shifts = self._currents.pop(step, [torch.zeros_like(like)]), self._shifts.pop(step, None)
+        return sum(currents[1:], currents[0]), None if shifts is None else sum(shifts[1:], shifts[0])
 
 
 @dataclass(frozen=True)
@@ -29,8 +74,11 @@ class Emission:
         marks: ones at spikes, for rate penalties (EventProp).
         membrane: V after the flow, before the reset.
         slope: the slope of V in units of 1 / leak, before it is bounded.
+        held: where a unit was held in its refractory time.
         state: the final state [S, B, N].
-        pending: own spikes' weights not yet arrived [B, N]; zero where arrivals come after the threshold test.
+        pending: what arrives in the step after the last [B, N]; zero where arrivals come after the threshold test.
+        hold: steps in which a unit is still to be held [B, N].
+        lag: zeros [B, N] whose gradient is dL/dt of the end of that hold (EventProp).
     """
 
     spikes: Tensor
@@ -38,60 +86,74 @@ class Emission:
     marks: Tensor
     membrane: Tensor
     slope: Tensor
+    held: Tensor
     state: Tensor
     pending: Tensor
+    hold: Tensor
+    lag: Tensor
 
 
 def run(
     raster: Tensor,
     shifts: Tensor | None,
-    w_in: Tensor,
-    w_rec: Tensor | None,
+    w_in: Wires,
+    w_rec: Wires | None,
     dynamics: Dynamics,
     gradient: Gradient,
     state: Tensor,
     pending: Tensor,
     forced: Tensor | None,
+    hold: Tensor | None = None,
+    lag: Tensor | None = None,
 ) -> Emission:
     """Let T steps pass.
 
     Args:
         raster: input amplitudes [T, B, n_in].
         shifts: zeros [T, B, n_in] whose gradient is dL/dt of the inputs, times their amplitude; None if not wanted.
-        w_in: [n_in, N].
-        w_rec: [N, N] or None.
+        w_in: from n_in to N.
+        w_rec: from N to N, or None.
         dynamics: the neuron as numbers.
         gradient: how credit flows back.
         state: initial state [S, B, N].
         pending: own weights still to arrive [B, N] (neurons whose arrivals precede the threshold test).
         forced: [T, B, N] of 0 and 1: spikes happen there and nowhere else.
+        hold: steps in which a unit is still to be held [B, N]; none by default.
+        lag: zeros [B, N] whose gradient is dL/dt of the end of that hold.
     """
     structure, threshold = dynamics.structure, dynamics.threshold
     assert threshold is not None
-    x, steps = state, []
+    first, exact = structure.arrival == "before", isinstance(gradient, EventProp)
+    nothing = torch.zeros_like(pending)
+    x, steps, arrivals = state, [], Arrivals()
+    arrivals.add(0, pending)
+    hold, lag = nothing if hold is None else hold, nothing if lag is None or not exact else lag
     for k in range(raster.shape[0]):
-        x = flow(x, dynamics)
-        current = raster[k] @ w_in
-        shift = None if shifts is None else shifts[k] @ w_in
-        if structure.arrival == "before":
-            x = arrive(x, current + pending, shift, dynamics)
+        held, before = hold > 0, x[0]
+        x = still(flow(x, dynamics), held, before)
+        arrivals.send(k, w_in, raster[k], None if shifts is None else shifts[k])
+        if first:
+            x = still(arrive(x, *arrivals.take(k, nothing), dynamics), held, before)
         membrane, slope = x[0], (_row(dynamics.slope_row, x) * x).sum(0) + dynamics.slope_offset
-        fires = (membrane >= threshold).to(x) if forced is None else forced[k]
-        spikes, moved, marks, x = emit(x, fires, slope, dynamics, gradient)
-        own = zero = torch.zeros_like(membrane)
+        hold = torch.where(held, hold - 1, hold)
+        if exact:  # had the hold ended later, V would lag behind by its slope there
+            left = torch.where(held & (hold <= 0), dynamics.leak * slope.detach(), 0.0) * lag
+            x = torch.cat([(x[0] - left)[None], x[1:]])
+        fires = ((membrane >= threshold) & ~held).to(x) if forced is None else forced[k]
+        spikes, moved, marks, x = emit(x, fires, slope, held, dynamics, gradient)
+        hold = torch.where(fires > 0, inf if dynamics.hold == FOREVER else float(dynamics.hold), hold)
+        lag = torch.where(fires > 0, moved, torch.where(hold > 0, lag, 0.0)) if exact else nothing
         if w_rec is not None:
             through = isinstance(gradient, EventProp) or gradient.through_recurrence
-            own = (spikes if through else spikes.detach()) @ w_rec
-        if structure.arrival == "before":
-            pending = own
-        else:
-            own_shift = moved @ w_rec if w_rec is not None and isinstance(gradient, EventProp) else zero
-            x = arrive(x, current + own, own_shift if shift is None else shift + own_shift, dynamics)
-        steps.append((spikes, moved, marks, membrane, slope))
+            arrivals.send(k + first, w_rec, spikes if through else spikes.detach(), moved if exact else None)
+        if not first:
+            x = still(arrive(x, *arrivals.take(k, nothing), dynamics), hold > 0, x[0])
+        steps.append((spikes, moved, marks, membrane, slope, held))
     empty = raster.new_zeros(0, *state.shape[1:])
-    columns = [torch.stack(column) for column in zip(*steps, strict=True)] if steps else [empty] * 5
-    all_spikes, all_shifts, all_marks, all_membranes, all_slopes = columns
-    return Emission(all_spikes, all_shifts, all_marks, all_membranes, all_slopes, x, pending)
+    columns = [torch.stack(column) for column in zip(*steps, strict=True)] if steps else [empty] * 5 + [empty > 0]
+    all_spikes, all_shifts, all_marks, all_membranes, all_slopes, all_held = columns
+    pending, _ = arrivals.take(raster.shape[0], nothing)
+    return Emission(all_spikes, all_shifts, all_marks, all_membranes, all_slopes, all_held, x, pending, hold, lag)
 
 
 def flow(x: Tensor, dynamics: Dynamics) -> Tensor:
@@ -108,16 +170,21 @@ def arrive(x: Tensor, current: Tensor, shift: Tensor | None, dynamics: Dynamics)
     return x if shift is None else x + _row(dynamics.arrival_row, x) * shift
 
 
+def still(x: Tensor, held: Tensor, membrane: Tensor) -> Tensor:
+    """The state with V put back to `membrane` where it is held."""
+    return torch.cat([torch.where(held, membrane, x[0])[None], x[1:]])
+
+
 def emit(
-    x: Tensor, fires: Tensor, slope: Tensor, dynamics: Dynamics, gradient: Gradient
+    x: Tensor, fires: Tensor, slope: Tensor, held: Tensor, dynamics: Dynamics, gradient: Gradient
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Spike and reset where `fires` is 1: (spikes, shifts, marks, state after the reset)."""
     threshold, reset = dynamics.threshold, dynamics.structure.reset
     assert threshold is not None
     if isinstance(gradient, EventProp):
-        shifts, marks, x = _Jump.apply(x, fires, slope.detach(), threshold, dynamics, gradient.min_slope)
+        shifts, marks, x = _Jump.apply(x, fires, slope.detach(), held, threshold, dynamics, gradient.min_slope)
         return fires, shifts, marks, x
-    spikes = _Spike.apply((x[0] - threshold) / threshold, fires, gradient.shape)
+    spikes = _Spike.apply((x[0] - threshold) / threshold, fires, held, gradient.shape)
     felt = spikes if gradient.through_reset else spikes.detach()
     taken = {"zero": x[0], "subtract": threshold, "none": torch.zeros_like(threshold)}[reset]
     membrane = x[0] - felt * taken
@@ -126,18 +193,18 @@ def emit(
 
 
 class _Spike(torch.autograd.Function):
-    """The spike with a surrogate's derivative."""
+    """The spike with a surrogate's derivative, which is 0 where a unit cannot spike."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, fires: Tensor, shape: Shape) -> Tensor:
-        ctx.save_for_backward(x)
+    def forward(ctx: Any, x: Tensor, fires: Tensor, held: Tensor, shape: Shape) -> Tensor:
+        ctx.save_for_backward(x, held)
         ctx.shape = shape
         return fires.clone()
 
     @staticmethod
-    def backward(ctx: Any, *incoming: Tensor) -> tuple[Tensor, None, None]:
-        (x,) = ctx.saved_tensors
-        return incoming[0] * ctx.shape(x), None, None
+    def backward(ctx: Any, *incoming: Tensor) -> tuple[Tensor, None, None, None]:
+        x, held = ctx.saved_tensors
+        return incoming[0] * ctx.shape(x) * ~held, None, None, None
 
 
 class _Jump(torch.autograd.Function):
@@ -145,9 +212,16 @@ class _Jump(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, fires: Tensor, slope: Tensor, threshold: Tensor, dynamics: Dynamics, min_slope: float
+        ctx: Any,
+        x: Tensor,
+        fires: Tensor,
+        slope: Tensor,
+        held: Tensor,
+        threshold: Tensor,
+        dynamics: Dynamics,
+        min_slope: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        ctx.save_for_backward(fires, torch.maximum(slope, min_slope * threshold), threshold)
+        ctx.save_for_backward(fires, torch.maximum(slope, min_slope * threshold), held, threshold)
         ctx.dynamics = dynamics
         after = x.clone()
         after[0] -= fires * (x[0] if dynamics.structure.reset == "zero" else threshold)
@@ -156,13 +230,15 @@ class _Jump(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *incoming: Tensor) -> tuple[Tensor | None, ...]:
         g_time, g_mark, mu = incoming
-        fires, slope, threshold = ctx.saved_tensors
-        own = (_row(ctx.dynamics.reset_row, mu) * mu).sum(0)
-        jump = torch.where(fires > 0, (threshold * own - g_time) / (ctx.dynamics.leak * slope), 0.0)
-        before = mu[0] + jump
+        fires, slope, held, threshold = ctx.saved_tensors
+        own, left = _row(ctx.dynamics.reset_row, mu) * mu, mu[0]
+        if ctx.dynamics.hold:  # what V does next is decided at the end of the hold, whose time is that of the spike
+            own, left = own[1:], torch.where(fires > 0, 0.0, mu[0])
+        jump = (threshold * own.sum(0) - g_time) / (ctx.dynamics.leak * slope)
+        before = left + torch.where((fires > 0) & ~held, jump, 0.0)
         g_threshold = (-fires * before).sum(0)
         mu = torch.cat([(before + fires * g_mark / threshold)[None], mu[1:]])
-        return mu, None, None, g_threshold if threshold.ndim else g_threshold.sum(), None, None
+        return mu, None, None, None, g_threshold if threshold.ndim else g_threshold.sum(), None, None
 
 
 def _row(coefficients: Tensor, x: Tensor) -> Tensor:

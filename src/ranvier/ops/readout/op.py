@@ -5,6 +5,7 @@ The kernels are those of `ops/clocked`, written for a neuron without a threshold
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from ranvier.neurons import Dynamics
 from ranvier.ops import inputs
 from ranvier.ops.clocked import cpu
-from ranvier.ops.clocked.op import Backend, State, numbers_of
+from ranvier.ops.clocked.op import Backend, State, numbers_of, wires
 from ranvier.ops.readout import reference
 from ranvier.spikes import Spikes
 
@@ -26,6 +27,7 @@ def readout(
     w_in: Float[Tensor, "n_in unit"],
     dynamics: Dynamics,
     *,
+    d_in: Float[Tensor, "n_in unit"] | None = None,
     state: State | None = None,
     backend: Backend = "auto",
 ) -> tuple[Float[Tensor, "time batch unit"], dict[str, Tensor]]:
@@ -35,7 +37,8 @@ def readout(
         spikes: input on a grid, n_in units.
         w_in: weights [n_in, N].
         dynamics: the integrator as numbers, on the same grid step.
-        state: initial value [B, N] of any of its states by name; zero where not given.
+        d_in: delays of the weights [n_in, N], s, >= 0; see `clocked`.
+        state: initial value [B, N] of any of its states by name; zero where not given. Not together with delays.
         backend: "numba" (CPU), "reference" (plain torch, any device), or "auto": numba where it exists.
 
     Returns:
@@ -50,17 +53,19 @@ def readout(
         )
     if dynamics.structure.per_unit and dynamics.leak.shape[0] != w_in.shape[1]:
         raise ValueError(f"`dynamics` must describe {w_in.shape[1]} units. Got {dynamics.leak.shape[0]}.")
+    delays = inputs.delays("d_in", d_in, w_in, spikes, state)
     spikes = inputs.cast(spikes, w_in.dtype)
     names = dynamics.structure.states
     initial = inputs.stack_state(state, names, spikes.n_samples, w_in)
     if path == "reference":
         raster = spikes._with(unit_shape=(spikes.n_units,)).to_dense()
-        trace, final = reference.run(raster, inputs.shifts(spikes), w_in, dynamics, initial)
+        trace, final = reference.run(raster, inputs.shifts(spikes), wires(w_in, delays), dynamics, initial)
     else:
         far = None if spikes.support is None else spikes.support.values
         trace, final = _Readout.apply(
             spikes,
             dynamics,
+            cpu.Delays(None if delays is None else delays.array()),
             spikes.times,
             spikes.amplitudes,
             far,
@@ -68,8 +73,12 @@ def readout(
             dynamics.propagator,
             dynamics.drift,
             initial,
+            None if delays is None else delays.seconds,
         )
     return trace, dict(zip(names, final.unbind(0), strict=True))
+
+
+_DIFFERENTIABLE = ("times", "amplitudes", "far", "w_in", "propagator", "drift", "initial", "d_in")
 
 
 class _Readout(torch.autograd.Function):
@@ -80,6 +89,7 @@ class _Readout(torch.autograd.Function):
         ctx: Any,
         spikes: Spikes,
         dynamics: Dynamics,
+        delays: cpu.Delays,
         times: Tensor,  # noqa: ARG004 (only its gradient matters)
         amplitudes: Tensor,
         far_values: Tensor | None,  # noqa: ARG004
@@ -87,6 +97,7 @@ class _Readout(torch.autograd.Function):
         propagator: Tensor,  # noqa: ARG004 (its entries are in the dynamics)
         drift: Tensor,  # noqa: ARG004
         initial: Tensor,
+        d_in: Tensor | None,  # noqa: ARG004 (its steps are in the delays)
     ) -> tuple[Tensor, Tensor]:
         plan = _plan(dynamics, w_in)
         events = inputs.event_list(spikes.offsets, spikes.steps, spikes.units)
@@ -101,12 +112,14 @@ class _Readout(torch.autograd.Function):
             numbers,
             inputs.array(initial),
             None,
+            delays,
         )
         if found.consumed != spikes.n_events:
             raise RuntimeError(f"The kernel consumed {found.consumed} of {spikes.n_events} events: steps are unsorted.")
-        ctx.call = (plan, spikes.n_steps, events, inputs.far_cells(spikes), numbers, dynamics)
+        trace, found = found.trace, replace(found, trace=np.empty((0, 0, 0), found.trace.dtype))
+        ctx.call = (plan, spikes.n_steps, events, inputs.far_cells(spikes), numbers, dynamics, delays, found)
         ctx.save_for_backward(amplitudes, w_in, initial)
-        return torch.from_numpy(found.trace), torch.from_numpy(found.final)
+        return torch.from_numpy(trace), torch.from_numpy(found.final)
 
     @staticmethod
     @once_differentiable
@@ -114,10 +127,9 @@ class _Readout(torch.autograd.Function):
         ctx: Any, *incoming: Tensor
     ) -> tuple[Tensor | None, ...]:
         g_trace, g_final = incoming
-        plan, n_steps, events, far, numbers, dynamics = ctx.call
+        plan, n_steps, events, far, numbers, dynamics, delays, emitted = ctx.call
         amplitudes, w_in, initial = ctx.saved_tensors
-        names = ("times", "amplitudes", "far", "w_in", "propagator", "drift", "initial")
-        needs: dict[str, bool] = dict(zip(names, ctx.needs_input_grad[2:], strict=True))
+        needs: dict[str, bool] = dict(zip(_DIFFERENTIABLE, ctx.needs_input_grad[3:], strict=True))
         far_is_dense = needs["far"] and far is None
         real = w_in.numpy().dtype
         none, nothing = np.empty(0, real), np.empty((0, 0, 0), real)
@@ -132,13 +144,10 @@ class _Readout(torch.autograd.Function):
             None,
             numbers,
             inputs.array(initial),
-            cpu.no_cells(initial.shape[1]),
+            emitted,
             none,
             none,
-            cpu.no_cells(initial.shape[1]),
             none,
-            none,
-            nothing,
             nothing,
             1.0,
             cpu.Cotangents(none, none, none, none, nothing, inputs.array(g_trace), inputs.array(g_final)),
@@ -148,20 +157,12 @@ class _Readout(torch.autograd.Function):
                 amplitudes=needs["amplitudes"],
                 flow=needs["propagator"] or needs["drift"],
                 threshold=False,
+                d_in=needs["d_in"],
             ),
+            delays,
         )
-        grads = inputs.gradients(found, needs, dynamics, w_in, far_is_dense)
-        return (
-            None,
-            None,
-            grads.times,
-            grads.amplitudes,
-            grads.far,
-            grads.w_in,
-            grads.propagator,
-            grads.drift,
-            grads.initial,
-        )
+        grads = inputs.gradients(found, needs, dynamics, w_in, far_is_dense, delays.into is not None)
+        return (None, None, None, *(getattr(grads, name) for name in _DIFFERENTIABLE))
 
 
 def _plan(dynamics: Dynamics, w_in: Tensor) -> cpu.Plan:

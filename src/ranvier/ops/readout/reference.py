@@ -7,20 +7,19 @@ import torch
 from torch import Tensor
 
 from ranvier.neurons import Dynamics
-from ranvier.ops.clocked.reference import arrive, flow
+from ranvier.ops.clocked.reference import Arrivals, Wires, arrive, flow
 
 
-def run(
-    raster: Tensor, shifts: Tensor | None, w_in: Tensor, dynamics: Dynamics, state: Tensor
-) -> tuple[Tensor, Tensor]:
+def run(raster: Tensor, shifts: Tensor | None, w_in: Wires, dynamics: Dynamics, state: Tensor) -> tuple[Tensor, Tensor]:
     """Let T steps pass; arguments as in `ops.clocked.reference.run`.
 
     Returns:
         V after each step's flow, before its arrivals [T, B, N], and the final state [S, B, N].
     """
-    x, trace = state, []
+    x, trace, arrivals = state, [], Arrivals()
     for k in range(raster.shape[0]):
         x = flow(x, dynamics)
         trace.append(x[0])
-        x = arrive(x, raster[k] @ w_in, None if shifts is None else shifts[k] @ w_in, dynamics)
+        arrivals.send(k, w_in, raster[k], None if shifts is None else shifts[k])
+        x = arrive(x, *arrivals.take(k, x[0]), dynamics)
     return torch.stack(trace) if trace else raster.new_zeros(0, *state.shape[1:]), x
