@@ -43,6 +43,11 @@ def test_the_error_is_honest_where_rounding_is_large():
     assert abs(found.value - 1) < found.error < 1e-3
 
 
+def test_a_slope_lost_in_rounding_is_not_called_exact():
+    found = slope(lambda x: 1e6 + 1e-9 * x, 1e6, 1.0, 1e-9)
+    assert abs(found.value - 1e-9) < found.error
+
+
 @pytest.mark.parametrize("border", [3e-3, 1e-5])
 def test_steps_over_the_border_do_not_count(border):
     found = slope(lambda x: sin(x) if abs(x) < border else None, 0.0, 1.0, 1e-9)
@@ -54,6 +59,13 @@ def test_steps_over_the_border_do_not_count(border):
 def test_without_three_steps_there_is_no_slope():
     assert slope(lambda x: None, 0.0, 1.0, 1e-9) == (0.0, inf)
     assert slope(lambda x: sin(x) if abs(x) > 1e-3 else None, 0.0, 1.0, 1e-9) == (0.0, inf)
+
+
+def test_the_three_steps_must_be_in_a_row():
+    usable = {1e-2, 2.5e-3, 1e-2 / 64}
+    assert slope(lambda x: sin(x) if abs(x) in usable else None, 0.0, 1.0, 1e-9) == (0.0, inf)
+    usable.add(1e-2 / 16)
+    assert slope(lambda x: sin(x) if abs(x) in usable else None, 0.0, 1.0, 1e-9).value == pytest.approx(1)
 
 
 def test_the_steps_shrink_below_a_kink():

@@ -145,7 +145,7 @@ RULES = [
         "`spikes` of Spiking must be Spikes. Got Tensor.",
     ),
     (
-        lambda: rv.Readout(3, 2)(rv.Spikes.from_samples([([0.01], [0])], unit_shape=3, duration=0.1)),
+        lambda: rv.Readout(3, 2).advance(rv.Spikes.from_samples([([0.01], [0])], unit_shape=3, duration=0.1)),
         ValueError,
         "`Readout` needs spikes on a time grid; call `on_grid(dt)` first. Got continuous time.",
     ),

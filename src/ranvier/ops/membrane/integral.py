@@ -22,7 +22,7 @@ from ranvier.neurons.continuous import Continuous
 from ranvier.ops.membrane.response import response, slopes, values
 from ranvier.spikes import Spikes, ragged
 
-_AT_ONCE = 1 << 19  # values of w K in memory while a quadrature runs
+_AT_ONCE = 1 << 15  # values of w K at a time in a quadrature; more leave the cache
 
 
 def integral(spikes: Spikes, w_in: Tensor, neuron: Continuous, weight: str) -> Tensor:
@@ -95,12 +95,11 @@ class _Sigmoid(torch.autograd.Function):
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (the decorator hides the signature)
         ctx: Any, incoming: Tensor
     ) -> tuple[Tensor | None, ...]:
-        by = (*ctx.saved_tensors, None, None)
-        grads = (
+        grads = [
             (incoming * slope).sum_to_size(shape) if needed else None
-            for slope, shape, needed in zip(by, ctx.shapes, ctx.needs_input_grad, strict=False)
-        )
-        return (*grads, None)
+            for slope, shape, needed in zip(ctx.saved_tensors, ctx.shapes, ctx.needs_input_grad, strict=False)
+        ]
+        return (*grads, None, None, None)[:4]
 
 
 def _quadrature(

@@ -66,8 +66,9 @@ class _Response(torch.autograd.Function):
         ctx: Any, incoming: Tensor
     ) -> tuple[Tensor | None, ...]:
         given, needed = ctx.saved_tensors, ctx.needs_input_grad
-        by_mem, by_syn = slopes(*given) if needed[1] or needed[2] else (None, None)
-        return tuple(
+        by = (ctx.by_d, *(slopes(*given) if needed[1] or needed[2] else ()))
+        grads = [
             (incoming * slope).sum_to_size(value.shape) if wanted else None
-            for value, slope, wanted in zip(given, (ctx.by_d, by_mem, by_syn), needed, strict=True)
-        )
+            for value, slope, wanted in zip(given, by, needed, strict=False)
+        ]
+        return (*grads, None, None)[:3]
