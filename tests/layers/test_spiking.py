@@ -147,7 +147,7 @@ RULES = [
     (
         lambda: rv.Readout(3, 2).advance(rv.Spikes.from_samples([([0.01], [0])], unit_shape=3, duration=0.1)),
         ValueError,
-        "`Readout` needs spikes on a time grid; call `on_grid(dt)` first. Got continuous time.",
+        "`Readout.advance` needs spikes on a time grid; call `on_grid(dt)` first. Got continuous time.",
     ),
     (lambda: rv.init.normal(0.0, -1.0), ValueError, "`std` of init.normal must be >= 0. Got -1.0."),
     (lambda: rv.init.fan_in(float("nan"), 1.0), ValueError, "`mean` of init.fan_in must be finite. Got nan."),

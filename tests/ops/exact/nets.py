@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,8 +16,36 @@ from ranvier.ops.exact import exact
 from ranvier.spikes import Spikes
 
 BACKENDS = ("reference", "numba")
+
+
+class Structure(NamedTuple):
+    """What a kernel is compiled for, beside the number type."""
+
+    recurrent: bool
+    delays: bool
+    per_unit: bool
+    refractory: float
+
+
+# Every kernel is here, and every option of each; the slow tests draw all combinations.
+STRUCTURES = (
+    Structure(recurrent=False, delays=False, per_unit=False, refractory=0.0),
+    Structure(recurrent=False, delays=False, per_unit=True, refractory=0.0),
+    Structure(recurrent=False, delays=False, per_unit=False, refractory=4e-3),
+    Structure(recurrent=False, delays=False, per_unit=False, refractory=math.inf),
+    Structure(recurrent=False, delays=True, per_unit=False, refractory=0.0),
+    Structure(recurrent=False, delays=True, per_unit=True, refractory=4e-3),
+    Structure(recurrent=True, delays=False, per_unit=False, refractory=0.0),
+    Structure(recurrent=True, delays=False, per_unit=True, refractory=0.0),
+    Structure(recurrent=True, delays=False, per_unit=False, refractory=4e-3),
+    Structure(recurrent=True, delays=False, per_unit=False, refractory=math.inf),
+    Structure(recurrent=True, delays=True, per_unit=False, refractory=0.0),
+    Structure(recurrent=True, delays=True, per_unit=True, refractory=0.0),
+    Structure(recurrent=True, delays=True, per_unit=False, refractory=4e-3),
+    Structure(recurrent=True, delays=True, per_unit=False, refractory=math.inf),
+)
 NUMBERS = ("tau_mem", "tau_syn", "threshold", "bias")
-STATES = ("V", "I", "hold")
+STATES = ("V", "I")
 Values = dict[str, Tensor]
 
 

@@ -19,7 +19,7 @@ from tests.ops.exact.nets import BACKENDS, Net, real
 N = 120  # cases at a time
 POINTS = 1000
 both = pytest.mark.parametrize("backend", BACKENDS)
-property_test = settings(max_examples=25, derandomize=True, deadline=None, database=None)
+property_test = settings(max_examples=15, derandomize=True, deadline=None, database=None)
 seeds = given(seed=st.integers(0, 2**31))
 
 

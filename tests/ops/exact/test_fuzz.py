@@ -6,19 +6,21 @@ within the limit, and every gradient is finite.
 """
 
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
 from torch import Tensor
 
-from tests.ops.exact.nets import Net, gradients
+from tests.ops.exact.nets import STRUCTURES, Net, Structure, gradients
 
 ALWAYS, MANY = 2000, 100_000
 DURATION = 50e-3
+IN_FLOAT32 = (0, 5, 7, 13)  # the structures that other tests compile for float32, too
 
 
-def odd_net(g: torch.Generator) -> tuple[Net, str]:
-    """A batch of at most three samples, and how its weights were drawn."""
+def odd_net(g: torch.Generator, structures: Sequence[Structure] | None) -> tuple[Net, str]:
+    """A batch of at most three samples, and how its weights were drawn; of any structure where none are given."""
 
     def chance(p: float) -> bool:
         return float(torch.rand((), generator=g)) < p
@@ -29,7 +31,13 @@ def odd_net(g: torch.Generator) -> tuple[Net, str]:
     def uniform(low: float, high: float, *shape: int) -> Tensor:
         return low + (high - low) * torch.rand(shape, generator=g, dtype=torch.float64)
 
-    dtype = one_of(torch.float32, torch.float64)
+    structure = one_of(*structures) if structures else None
+    if structure is None:
+        refractory = one_of(0.0, 0.0, 3e-3, DURATION, math.inf)
+        structure = Structure(chance(0.5), chance(0.4), chance(0.4), refractory)
+    recurrent, delayed, different, refractory = structure
+    single = structures is None or STRUCTURES.index(structure) in IN_FLOAT32
+    dtype = one_of(torch.float32, torch.float64) if single else torch.float64
     n_samples, n_in, n_units = one_of(0, 1, 1, 2, 3), one_of(1, 2, 3), one_of(1, 2, 4)
     counts = torch.randint(one_of(1, 4, 9), (n_samples,), generator=g)
     n_events = int(counts.sum())
@@ -52,7 +60,7 @@ def odd_net(g: torch.Generator) -> tuple[Net, str]:
             "negative": -gain * normal.abs(),
         }[style].to(dtype)
 
-    per_unit = (n_units,) if chance(0.4) else ()
+    per_unit = (n_units,) if different else ()
     tau_mem = uniform(5e-3, 30e-3, *per_unit)
     tau_syn = uniform(2e-3, 30e-3, *per_unit)
     tau_syn = one_of(tau_syn, tau_syn, tau_mem.clone(), tau_mem * (1 + 1e-10))
@@ -65,18 +73,17 @@ def odd_net(g: torch.Generator) -> tuple[Net, str]:
         "threshold": uniform(0.5, 2, *per_unit),
         "bias": uniform(-1, 1, *per_unit) * one_of(0, 1, 2),
     }
-    refractory = one_of(0.0, 0.0, 3e-3, DURATION, math.inf)
     lattice = one_of(0.0, 1e-2)
 
     def delays(*shape: int) -> Tensor:
         return (one_of(0.0, 1.0) * uniform(0, 0.03, *shape) + lattice * torch.randint(3, shape, generator=g)).double()
 
-    recurrent, delayed = chance(0.5), chance(0.4)
+    both = structures is not None
     if recurrent:
         values["w_rec"] = weights(n_units, n_units, gain=2.0)
-    if delayed and chance(0.8):
+    if delayed and (both or chance(0.8)):
         values["d_in"] = delays(n_in, n_units)
-    if delayed and recurrent and chance(0.8):
+    if delayed and recurrent and (both or chance(0.8)):
         values["d_rec"] = delays(n_units, n_units)
     if not delayed and refractory == 0 and chance(0.4):
         values["V"] = uniform(-2, 2, n_samples, n_units).to(dtype)
@@ -86,10 +93,10 @@ def odd_net(g: torch.Generator) -> tuple[Net, str]:
     return Net(values, units, offsets, DURATION, refractory, one_of(0.01, 0.1), one_of(1, 3, 20)), style
 
 
-def check(seed: int, seen: dict[str, int]) -> None:
+def check(seed: int, seen: dict[str, int], structures: Sequence[Structure] | None = None) -> None:
     """One batch, forwards and backwards. A traceback shows the seed."""
     g = torch.Generator().manual_seed(seed)
-    network, style = odd_net(g)
+    network, style = odd_net(g, structures)
     network = network.leaves()
     found, final = network.run("numba", overflow="truncate")
     times = found.times.detach().double()
@@ -121,16 +128,16 @@ def check(seed: int, seen: dict[str, int]) -> None:
         seen[name] = seen.get(name, 0) + bool(happened)
 
 
-def fuzz(first: int, n: int) -> None:
+def fuzz(first: int, n: int, structures: Sequence[Structure] | None = None) -> None:
     seen: dict[str, int] = {}
     for seed in range(first, first + n):
-        check(seed, seen)
+        check(seed, seen, structures)
     for name, count in seen.items():
         assert count >= 0.02 * n, f"{name} happened in only {count} of {n} batches"
 
 
 def test_odd_batches() -> None:
-    fuzz(0, ALWAYS)
+    fuzz(0, ALWAYS, STRUCTURES)
 
 
 @pytest.mark.slow
