@@ -20,6 +20,7 @@ from torch import Tensor
 from ranvier.spikes import Spikes
 from tests.ops.exact.nets import STRUCTURES, Net, Structure, Values, gradients, random_net
 
+pytestmark = pytest.mark.usefixtures("unchecked")
 GRAZING = 0.05  # I + bias - threshold
 TOLERANCE, GRAZING_TOLERANCE = 1e-6, 1e-4
 STEP = 2e-6  # in units of SCALE
@@ -219,7 +220,9 @@ def test_random_networks() -> None:
 
 
 def test_the_reference_is_no_less_true() -> None:
-    assert_worth(sweep(6, "reference"), 6)
+    tally = sweep(6, "reference")
+    assert tally.clear >= 3
+    assert tally.spikes > 20
 
 
 @pytest.mark.slow

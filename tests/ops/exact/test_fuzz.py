@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tests.ops.exact.nets import STRUCTURES, Net, Structure, gradients
 
+pytestmark = pytest.mark.usefixtures("unchecked")
 ALWAYS, MANY = 2000, 100_000
 DURATION = 50e-3
 IN_FLOAT32 = (0, 5, 7, 13)  # the structures that other tests compile for float32, too
