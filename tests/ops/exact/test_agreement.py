@@ -297,6 +297,18 @@ def test_a_state_above_threshold_spikes_at_once(backend: str) -> None:
     assert_same(outcome(network, "numba"), outcome(network, "reference"))
 
 
+def test_a_state_above_threshold_whose_membrane_falls() -> None:
+    """The slope at its spike is negative: bounded, gradients agree; not bounded, the spikes still do."""
+    network = case("recurrent-state", 3).with_values(V=real([[2.0, 0.0, 5.0]]), I=real([[-3.0, 0.0, 6.0]]))
+    bounded = replace(network, min_slope=0.1)
+    truth = outcome(bounded, "reference")
+    assert truth.spikes.record.clipped > 0
+    assert_same(outcome(bounded, "numba"), truth)
+    truth, found = network.run("reference")[0], network.run("numba")[0]
+    assert torch.equal(found.units, truth.units)
+    torch.testing.assert_close(found.times, truth.times, rtol=1e-12, atol=0)
+
+
 # ------------------------------------------------------------------------------------------ threads and chunks
 
 

@@ -89,7 +89,7 @@ def loss_of(found: Spikes, final: Values, pattern: Spikes, cotangents: Values) -
     return loss + sum((final[name] * cotangents[name]).sum() for name in ("V", "I"))
 
 
-def difference(network: Net, name: str, pattern: Spikes, cotangents: Values, backend: str) -> Tensor:
+def difference(network: Net, name: str, pattern: Spikes, cotangents: Values, backend: str, step: float) -> Tensor:
     """dL/d(value) of one tensor, element by element."""
     value = network.values[name]
     scale = SCALE.get(name, 1.0)
@@ -105,7 +105,7 @@ def difference(network: Net, name: str, pattern: Spikes, cotangents: Values, bac
     def central(position: int, step: float) -> float:
         return (loss(position, step) - loss(position, -step)) / (2 * step)
 
-    step = STEP * scale
+    step = step * scale
     found = [(4 * central(k, step / 2) - central(k, step)) / 3 for k in range(value.numel())]
     return torch.tensor(found, dtype=torch.float64).view(value.shape)
 
@@ -161,15 +161,17 @@ def compare(kind: Kind, seed: int, backend: str, tally: Tally) -> None:
     }
     with torch.no_grad():
         pattern, _ = network.run(backend)
-    if pattern.n_events == 0 or pattern.record.truncated or closest(network, pattern) < MARGIN:
+    at_once = bool((pattern.times == 0).any())  # a state above threshold: no crossing to differentiate
+    if pattern.n_events == 0 or at_once or pattern.record.truncated or closest(network, pattern) < MARGIN:
         tally.unused += 1
         return
     slope = least_slope(network, pattern)
+    step = STEP * min(1.0, max(slope / GRAZING, 0.01))  # the spike vanishes within about slope^2 / 2
     leaves = network.leaves()
     exact = gradients(loss_of(*leaves.run(backend), pattern, cotangents), leaves.values)
     try:
         with torch.no_grad():
-            estimates = {name: difference(network, name, pattern, cotangents, backend) for name in network.values}
+            estimates = {name: difference(network, name, pattern, cotangents, backend, step) for name in network.values}
     except PatternChangedError:
         tally.unused += 1
         return

@@ -21,6 +21,7 @@ from __future__ import annotations
 import heapq
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -243,17 +244,16 @@ class _Sample:
         slope = (current + self.numbers.bias[n] - threshold).detach()
         bounded = torch.maximum(slope, self.min_slope * threshold.detach())
         miss = membrane - threshold
-        miss = miss - miss.detach()  # 0, with the gradient of V(t0) - threshold
-        time = t0 - miss * tau_mem.detach() / bounded
+        time = _Valued.apply(t0 - miss * tau_mem.detach() / bounded, t0)
         self.counts[n] += 1
         self.units.append(n)
         self.times.append(time)
-        self.marks.append(1 + (membrane - membrane.detach()) / threshold.detach())
+        self.marks.append(_Valued.apply(membrane / threshold.detach(), 1.0))
         self.slopes.append(float(slope))
         self.clipped += bool(bounded > slope)
         self._move(unit, time)
         # The reset. V = 0, but where the slope is bounded the gradient that t does not take stays in V.
-        self.membrane = self.membrane.index_put((unit,), (1 - slope / bounded) * miss)
+        self.membrane = self.membrane.index_put((unit,), _Valued.apply((1 - slope / bounded) * miss, 0.0))
         if self.numbers.refractory > 0:
             self._hold(n, time + self.numbers.refractory)
         else:
@@ -304,6 +304,18 @@ class _Sample:
                 horizon = self.duration - since
                 d = first_crossing(membrane - bias, current, tau_mem, tau_syn, threshold - bias, horizon)
                 self.crossings[n] = min(since + d, self.duration) if d < _FOREVER else _FOREVER
+
+
+class _Valued(torch.autograd.Function):
+    """A value whose gradient is another number's."""
+
+    @staticmethod
+    def forward(ctx: Any, source: Tensor, value: float) -> Tensor:  # noqa: ARG004
+        return torch.full_like(source, value)
+
+    @staticmethod
+    def backward(ctx: Any, *incoming: Tensor) -> tuple[Tensor, None]:  # noqa: ARG004
+        return incoming[0], None
 
 
 def driven(d: Tensor, tau_mem: Tensor, tau_syn: Tensor) -> Tensor:
