@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ranvier.errors import RunError
-from ranvier.studies import RunConfig
+from ranvier.studies import GENERATED, RunConfig
 from ranvier.training.files import cannot_write, write_whole
+
+if TYPE_CHECKING:
+    from ranvier.layers import Network
 
 CONFIG, RESULT = "config.json", "result.json"
 
@@ -78,6 +82,43 @@ def read_config(folder: Path) -> RunConfig:
         raise RunError(f"{path} must be readable. Got: {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:
         raise RunError(f"{path} must be as it was written. Got a damaged file ({error}).") from error
+
+
+def trained(folder: Path, data_dir: str | None) -> tuple[RunConfig, dict[str, Any]]:
+    """What a run is, and its newest whole checkpoint.
+
+    Args:
+        folder: the run's.
+        data_dir: folder of the data files in place of the run's; None for the run's.
+
+    Raises:
+        RunError: there is no such run, it has no checkpoint yet, or `data_dir` has no effect on it.
+    """
+    from ranvier.training import checkpoint
+
+    config = read_config(folder)
+    if data_dir is not None:
+        if config.dataset in GENERATED:
+            raise RunError(f"--data-dir has no effect on {folder}, a run of {config.dataset}. Got {data_dir}.")
+        config = replace(config, data_dir=data_dir)
+    loaded = checkpoint.load_last(folder)
+    if loaded is None:
+        raise RunError(f"{folder} must hold a checkpoint. Got a run that has not finished its first epoch.")
+    if loaded.note is not None:
+        print(loaded.note, file=sys.stderr)  # noqa: T201
+    return config, loaded.content
+
+
+def fill(network: Network, content: dict[str, Any], folder: Path) -> None:
+    """Give a network the weights of a checkpoint.
+
+    Raises:
+        RunError: they are another network's.
+    """
+    try:
+        network.load_state_dict(content["network"])
+    except RuntimeError as error:
+        raise RunError(f"{folder} must hold weights that fit its config.json. Got others.") from error
 
 
 def write_result(folder: Path, result: dict[str, Any]) -> None:

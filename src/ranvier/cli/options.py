@@ -54,16 +54,13 @@ def _given(help_: str, hint: str = "") -> Any:
 
 
 @dataclass(frozen=True)
-class Train:
-    """Train a network on a data set, or continue a run that was stopped.
-
-    Settings not given are the data set's documented ones; they are printed at the start.
-    """
+class _Network:
+    """What network, on what data: common to the commands that build one."""
 
     dataset: Annotated[
         Positional[str | None],
         _choice(*DATASETS),
-        _given("What to learn. yinyang and yinyang-delays need no files.", "(required without --resume)"),
+        _given("What to learn. yinyang and yinyang-delays need no files.", "(required for a new network)"),
     ] = None
     gradient: Annotated[
         str | None,
@@ -86,26 +83,35 @@ class Train:
         _choice("superspike", "sigmoid", "esser"),
         _given("Shape of the surrogate; needs --gradient surrogate.", "(default: superspike)"),
     ] = None
-    epochs: Annotated[
-        int | None, _optional(int, "N"), _given("Passes over the training data.", _defaults("epochs"))
+    seed: Annotated[
+        int | None, _optional(int, "N"), _given("Of weights and whatever else is drawn.", "(default: 0)")
     ] = None
-    seed: Annotated[int | None, _optional(int, "N"), _given("Of weights, order and augmentation.", "(default: 0)")] = (
-        None
-    )
     hidden: Annotated[int | None, _optional(int, "N"), _given("Hidden neurons.", _defaults("hidden"))] = None
     dt: Annotated[
         float | None, _optional(float, "S"), _given("Time step of the grid in seconds; needs --engine grid.", _GRID)
+    ] = None
+    data_dir: Annotated[
+        str | None,
+        _optional(str, "D"),
+        _given("Folder with the four IDX files.", "(default: the user's cache folder, filled on first use)"),
+    ] = None
+
+
+@dataclass(frozen=True)
+class Train(_Network):
+    """Train a network on a data set, or continue a run that was stopped.
+
+    Settings not given are the data set's documented ones; they are printed at the start.
+    """
+
+    epochs: Annotated[
+        int | None, _optional(int, "N"), _given("Passes over the training data.", _defaults("epochs"))
     ] = None
     batch_size: Annotated[int | None, _optional(int, "N"), _given("Samples per step.", _defaults("batch_size"))] = None
     learning_rate: Annotated[
         float | None, _optional(float, "X"), _given("Adam's, in the first epoch.", _defaults("learning_rate"))
     ] = None
     threads: Annotated[int | None, _optional(int, "N"), _given("CPU threads.", "(default: torch's choice)")] = None
-    data_dir: Annotated[
-        str | None,
-        _optional(str, "D"),
-        _given("Folder with the four IDX files.", "(default: the user's cache folder, filled on first use)"),
-    ] = None
     out: Annotated[
         str | None,
         _optional(str, "DIR"),
@@ -133,51 +139,21 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
-class Check:
+class Check(_Network):
     """Check the gradients of a fresh network, or of a run's final weights, against central differences.
 
     Ends with code 0 if they are right, or a surrogate's and so biased by design, and with 1 if they are wrong or there
     is no verdict.
     """
 
-    dataset: Annotated[
-        Positional[str | None],
-        _choice(*DATASETS),
-        _given("Whose documented network to check.", "(required without --run)"),
-    ] = None
     run: Annotated[
         str | None,
         _optional(str, "DIR"),
         _given("Check this run's network; only --samples, --data-dir and --json may be given too."),
     ] = None
-    gradient: Annotated[
-        str | None,
-        _choice("eventprop", "surrogate"),
-        _given("How credit flows back.", "(default: eventprop)"),
-    ] = None
-    engine: Annotated[
-        str | None,
-        _choice("grid", "exact"),
-        _given("A time grid, or continuous time.", "(default: exact for yinyang with eventprop, else grid)"),
-    ] = None
-    surrogate: Annotated[
-        str | None,
-        _choice("superspike", "sigmoid", "esser"),
-        _given("Shape of the surrogate; needs --gradient surrogate.", "(default: superspike)"),
-    ] = None
-    seed: Annotated[int | None, _optional(int, "N"), _given("Of weights and directions.", "(default: 0)")] = None
-    hidden: Annotated[int | None, _optional(int, "N"), _given("Hidden neurons.", _defaults("hidden"))] = None
-    dt: Annotated[
-        float | None, _optional(float, "S"), _given("Time step of the grid in seconds; needs --engine grid.", _GRID)
-    ] = None
     samples: Annotated[int | None, _optional(int, "N"), _given("Validation samples to check on.", "(default: 8)")] = (
         None
     )
-    data_dir: Annotated[
-        str | None,
-        _optional(str, "D"),
-        _given("Folder with the four IDX files.", "(default: the user's cache folder, filled on first use)"),
-    ] = None
     json: Annotated[bool, _given("Print the report as one JSON object.")] = False
 
 

@@ -81,8 +81,9 @@ class Neuron(ABC):
         reset = getattr(self, "reset", None)
         if self.spiking and reset not in _RESETS:
             raise ValueError(f"`reset` of {self.name} must be 'zero', 'subtract' or 'none'. Got {reset!r}.")
-        if hasattr(self, "refractory"):
-            object.__setattr__(self, "refractory", self._refractory(getattr(self, "refractory")))  # noqa: B009
+        own = vars(self)
+        if "refractory" in own:
+            object.__setattr__(self, "refractory", self._refractory(own["refractory"]))
         sizes = {name: len(values) for name, values in self._per_unit()}
         if len(set(sizes.values())) > 1:
             lengths = ", ".join(f"{name} {size}" for name, size in sizes.items())

@@ -55,9 +55,15 @@ def _template(package: str, name: str) -> Any:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
         autoescape=False,
-        loader=jinja2.FunctionLoader(lambda included: files(package).joinpath(included).read_text()),
+        loader=jinja2.FunctionLoader(lambda included: _text(package, included)),
     )
-    return environment.from_string(files(package).joinpath(name).read_text())
+    return environment.from_string(_text(package, name))
+
+
+def _text(package: str, name: str) -> str:
+    """A template of the package, or one that all ops share."""
+    own = files(package).joinpath(name)
+    return (own if own.is_file() else files("ranvier.ops").joinpath(name)).read_text()
 
 
 @lru_cache(maxsize=256)

@@ -15,6 +15,7 @@ from ranvier.neurons import Structure
 from ranvier.neurons.dynamics import FOREVER
 from ranvier.ops import threads
 from ranvier.ops.compile import kernel
+from ranvier.ops.parts import offsets_from, total
 
 Array = NDArray[Any]
 _PACKAGE = "ranvier.ops.clocked"
@@ -207,11 +208,11 @@ def forward(
 
     threads.run(task, len(ranges))
     return Emitted(
-        spikes=EventList(_offsets(counts), _join(parts, "steps"), _join(parts, "units")),
+        spikes=EventList(offsets_from(counts), _join(parts, "steps"), _join(parts, "units")),
         values=_join(parts, "values"),
         ends=_join(parts, "ends"),
         first_ends=first_ends,
-        support=EventList(_offsets(support_counts), _join(parts, "support_steps"), _join(parts, "support_units")),
+        support=EventList(offsets_from(support_counts), _join(parts, "support_steps"), _join(parts, "support_units")),
         support_values=_join(parts, "support_values"),
         trace=trace,
         final=final,
@@ -251,12 +252,6 @@ def _delayed(plan: Plan, delays: Delays) -> tuple[Any, ...]:
     """The kernels' last arguments: the delays there are, and how many steps they span."""
     given = tuple(np.ascontiguousarray(steps) for steps in delays if steps is not None)
     return (*given, plan.depth(delays)) if given else ()
-
-
-def _offsets(counts: Array) -> Array:
-    offsets = np.zeros(counts.size + 1, np.int64)
-    np.cumsum(counts, out=offsets[1:])
-    return offsets
 
 
 def _join(parts: list[_Buffers], name: str) -> Array:
@@ -401,23 +396,16 @@ def backward(
 
     threads.run(task, n_chunks)
     return Gradients(
-        w_in=_total(g_w_in),
-        w_rec=_total(g_w_rec),
-        propagator=_total(g_propagator),
-        drift=_total(g_drift),
-        threshold=_total(g_threshold),
+        w_in=total(g_w_in),
+        w_rec=total(g_w_rec),
+        propagator=total(g_propagator),
+        drift=total(g_drift),
+        threshold=total(g_threshold),
         times=g_times,
         amplitudes=g_amplitudes,
         far=g_far,
         mu=mu,
         initial=g_initial,
-        d_in=_total(g_d_in),
-        d_rec=_total(g_d_rec),
+        d_in=total(g_d_in),
+        d_rec=total(g_d_rec),
     )
-
-
-def _total(parts: Array) -> Array:
-    """The sum over chunks, in their order, into the first."""
-    for part in parts[1:]:
-        parts[0] += part
-    return parts[0]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ranvier.ops import threads
 from ranvier.ops.compile import kernel
+from ranvier.ops.parts import offsets_from, total
 
 Array = NDArray[Any]
 _PACKAGE = "ranvier.ops.exact"
@@ -105,7 +106,7 @@ def forward(
     counts, units, times, current = (_join(column) for column in columns[:4])
     clipped, truncated, worst = columns[-3:]
     return Emitted(
-        offsets=_offsets(counts),
+        offsets=offsets_from(counts),
         units=units,
         times=times,
         current=current,
@@ -122,16 +123,10 @@ def _join(parts: tuple[Array, ...]) -> Array:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def _offsets(counts: Array) -> Array:
-    offsets = np.zeros(counts.size + 1, np.int64)
-    np.cumsum(counts, out=offsets[1:])
-    return offsets
-
-
 def _trail(weights: Weights, columns: list[Any]) -> list[Array]:
     """What the adjoint replays; the kernels with a log return its length per sample first."""
     trail = [_join(column) for column in columns]
-    return [_offsets(trail[0]), *trail[1:]] if _family(weights) else trail
+    return [offsets_from(trail[0]), *trail[1:]] if _family(weights) else trail
 
 
 def _family(weights: Weights) -> str:
@@ -235,12 +230,12 @@ def backward(
         )  # fmt: skip
 
     threads.run(task, n_chunks)
-    tau_mem, tau_syn, bias, threshold = _total(g_neuron)
+    tau_mem, tau_syn, bias, threshold = total(g_neuron)
     return Gradients(
-        w_in=_total(g_w_in),
-        w_rec=_total(g_w_rec),
-        d_in=_total(g_d_in),
-        d_rec=_total(g_d_rec),
+        w_in=total(g_w_in),
+        w_rec=total(g_w_rec),
+        d_in=total(g_d_in),
+        d_rec=total(g_d_rec),
         times=g_in_times,
         amplitudes=g_amplitudes,
         tau_mem=tau_mem,
@@ -253,10 +248,3 @@ def backward(
 
 def _like(weights: Array | None, n_chunks: int, real: Any) -> Array:
     return np.zeros((n_chunks, *((0, 0) if weights is None else weights.shape)), real)
-
-
-def _total(parts: Array) -> Array:
-    """The sum over chunks, in their order, into the first."""
-    for part in parts[1:]:
-        parts[0] += part
-    return parts[0]

@@ -133,6 +133,23 @@ def _check(
         raise ValueError(f"`state` must not be given in continuous time to a layer with {what}. Got one.")
 
 
+def _spikes(
+    given: Spikes, units: Tensor, offsets: Tensor, times: Tensor, marks: Tensor, final: Tensor, record: Record
+) -> Spikes:
+    """What the layer emits; `final` [S, B, N] has the membrane first."""
+    return given.trusted(
+        units=units,
+        times=times,
+        amplitudes=torch.ones_like(times.detach()),
+        offsets=offsets,
+        unit_shape=(final.shape[-1],),
+        duration=given.duration,
+        marks=marks,
+        membrane=final[0],
+        record=record,
+    )
+
+
 # ------------------------------------------------------------------------------------------------ reference
 
 
@@ -151,17 +168,8 @@ def _reference(
         rows = 3 if neuron.refractory > 0 else 2
         initial = w_in.new_zeros(rows, spikes.n_samples, w_in.shape[1])
     found = reference.run(spikes, w_in, w_rec, neuron, gradient, d_in, d_rec, initial, limit)
-    emitted = spikes.trusted(
-        units=found.units,
-        times=found.times,
-        amplitudes=torch.ones_like(found.times.detach()),
-        offsets=found.offsets,
-        unit_shape=(w_in.shape[1],),
-        duration=spikes.duration,
-        marks=found.marks,
-        membrane=found.final[0],
-        record=Record("reference", clipped=found.clipped, truncated=found.truncated),
-    )
+    record = Record("reference", clipped=found.clipped, truncated=found.truncated)
+    emitted = _spikes(spikes, found.units, found.offsets, found.times, found.marks, found.final, record)
     return emitted, found.final[:2], found.worst
 
 
@@ -207,18 +215,9 @@ def _numba(
     )
     out = call.emitted
     assert out is not None
-    emitted = spikes.trusted(
-        units=torch.from_numpy(out.units),
-        times=times,
-        amplitudes=torch.ones_like(times.detach()),
-        offsets=torch.from_numpy(out.offsets),
-        unit_shape=(w_in.shape[1],),
-        duration=spikes.duration,
-        marks=marks,
-        membrane=final[0],
-        record=Record("numba", clipped=out.clipped, truncated=out.truncated),
-    )
-    return emitted, final, out.worst
+    record = Record("numba", clipped=out.clipped, truncated=out.truncated)
+    units, offsets = torch.from_numpy(out.units), torch.from_numpy(out.offsets)
+    return _spikes(spikes, units, offsets, times, marks, final, record), final, out.worst
 
 
 _numbers: WeakKeyDictionary[Continuous, cpu.Numbers] = WeakKeyDictionary()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ranvier.ops import threads
 from ranvier.ops.compile import kernel
+from ranvier.ops.parts import total
 
 Array = NDArray[Any]
 Question = Literal["maximum", "at"]
@@ -135,7 +136,4 @@ def backward(
         run(*ranges[index], duration, *given, *where, incoming, g_w_in[index], g_times, g_amplitudes, *g_numbers[index])
 
     threads.run(task, n_chunks)
-    for index in range(1, n_chunks):
-        g_w_in[0] += g_w_in[index]
-        g_numbers[0] += g_numbers[index]
-    return Gradients(g_w_in[0], g_times, g_amplitudes, *g_numbers[0])
+    return Gradients(total(g_w_in), g_times, g_amplitudes, *total(g_numbers))

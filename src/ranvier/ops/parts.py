@@ -1,0 +1,22 @@
+"""Putting together what chunks of samples leave: numpy arrays in the order of the chunks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def offsets_from(counts: NDArray[Any]) -> NDArray[Any]:
+    """Where each sample's entries begin and end, from how many there are: int64 [B+1]."""
+    bounds = np.zeros(counts.size + 1, np.int64)
+    np.cumsum(counts, out=bounds[1:])
+    return bounds
+
+
+def total(parts: NDArray[Any]) -> NDArray[Any]:
+    """The sum over the first axis, in its order, into its first entry: the same chunks give the same bits."""
+    for part in parts[1:]:
+        parts[0] += part
+    return parts[0]
