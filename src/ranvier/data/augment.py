@@ -43,15 +43,16 @@ class DropEvents:
             raise ValueError("`spikes` of DropEvents must be inputs, not a layer's activity. Got spikes with support.")
         chance = torch.rand(spikes.n_events, generator=generator, device=generator.device)
         keep = (chance >= self.p).to(spikes.units.device)
+        kept = keep.nonzero().squeeze(1)  # once, where a mask would look for them in every tensor
         return Spikes.trusted(
-            units=spikes.units[keep],
-            times=spikes.times[keep],
-            amplitudes=spikes.amplitudes[keep],
+            units=spikes.units.index_select(0, kept),
+            times=spikes.times.index_select(0, kept),
+            amplitudes=spikes.amplitudes.index_select(0, kept),
             offsets=offsets_where(spikes.offsets, keep),
             unit_shape=spikes.unit_shape,
             duration=spikes.duration,
-            steps=None if spikes.steps is None else spikes.steps[keep],
+            steps=None if spikes.steps is None else spikes.steps.index_select(0, kept),
             dt=spikes.dt,
-            marks=None if spikes.marks is None else spikes.marks[keep],
+            marks=None if spikes.marks is None else spikes.marks.index_select(0, kept),
             record=spikes.record,
         )

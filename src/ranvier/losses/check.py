@@ -26,9 +26,7 @@ def class_labels(loss: str, labels: Any, n_samples: int, n_classes: int) -> Int6
     if tuple(labels.shape) != (n_samples,):
         raise ValueError(f"`labels` of {loss} must hold one label per sample, [{n_samples}]. Got {list(labels.shape)}.")
     if n_samples and labels.device.type == "cpu":
-        for worst in torch.aminmax(labels):
+        for worst in (bound.item() for bound in torch.aminmax(labels)):
             if not 0 <= worst < n_classes:
-                raise ValueError(
-                    f"`labels` of {loss} must be >= 0 and < {n_classes}, the output units. Got {int(worst)}."
-                )
+                raise ValueError(f"`labels` of {loss} must be >= 0 and < {n_classes}, the output units. Got {worst}.")
     return labels.long()

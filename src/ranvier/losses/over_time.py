@@ -47,17 +47,21 @@ class _OverTime(ABC):
 
     def predict(self, output: Float[Tensor, "time batch unit"] | Membrane) -> Int64[Tensor, " batch"]:
         """The class with the largest score [B]; -1 where the largest is tied (as in a silent network)."""
-        leaders = self._leaders(output)
-        return torch.where(leaders.sum(1) == 1, leaders.to(torch.uint8).argmax(1), -1)
+        largest, classes = self._two_largest(output)
+        return torch.where(largest[:, 0] > largest[:, -1], classes[:, 0], -1)
 
     def ties(self, output: Float[Tensor, "time batch unit"] | Membrane) -> Int64[Tensor, ""]:
         """How many samples have several largest scores."""
-        return (self._leaders(output).sum(1) > 1).sum()
+        largest, _ = self._two_largest(output)
+        return (largest[:, 0] == largest[:, -1]).sum()
 
     @torch.no_grad()
-    def _leaders(self, output: Any) -> Tensor:
+    def _two_largest(self, output: Any) -> tuple[Tensor, Tensor]:
+        """Scores and classes [B, 2]; a class that is alone is followed by minus infinity."""
         scores = self.scores(_readout(output))
-        return scores == scores.amax(1, keepdim=True)
+        if scores.shape[1] == 1:
+            scores = torch.nn.functional.pad(scores, (0, 1), value=-torch.inf)
+        return scores.topk(2, 1)
 
 
 @dataclass(frozen=True)

@@ -86,13 +86,16 @@ def selection(samples: Any, n_samples: int, device: torch.device) -> Tensor:
             f"Samples must be chosen by a whole number, a list of them, a slice or a mask. Got {samples!r}."
         )
     indices = indices.reshape(-1).to(device, torch.int64)
-    wrong = (indices < -n_samples) | (indices >= n_samples)
-    if bool(wrong.any()):
+    if not indices.numel():
+        return indices
+    lowest, highest = (int(bound) for bound in torch.aminmax(indices))
+    if lowest < -n_samples or highest >= n_samples:
+        wrong = (indices < -n_samples) | (indices >= n_samples)
         raise IndexError(
             f"A sample index must be >= -{n_samples} and < {n_samples}, the number of samples. "
             f"Got {int(indices[check.first(wrong)])}."
         )
-    return torch.where(indices < 0, indices + n_samples, indices)
+    return indices if lowest >= 0 else torch.where(indices < 0, indices + n_samples, indices)
 
 
 def collatable(batch: Sequence[Spikes]) -> None:

@@ -1,5 +1,6 @@
 """Arithmetic on ragged batches: `offsets` [B+1] say where each sample's events begin and end."""
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Int, Int64
 from torch import Tensor
@@ -30,8 +31,10 @@ def gather_samples(
     offsets: Int64[Tensor, " bounds"], indices: Int64[Tensor, " chosen"]
 ) -> tuple[Int64[Tensor, " event"], Int64[Tensor, " new_bounds"]]:
     """The positions of the events of the chosen samples, in their order, and the new offsets."""
-    begins = offsets.index_select(0, indices)
-    lengths = offsets.index_select(0, indices + 1) - begins
-    new_offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-    shift = (begins - new_offsets[:-1]).index_select(0, samples_of(new_offsets))
-    return shift + torch.arange(shift.numel(), device=offsets.device), new_offsets
+    # In numpy, wherever the offsets live: a small operation there costs a fifth of torch's.
+    bounds, chosen = offsets.numpy(force=True), indices.numpy(force=True)
+    begins = bounds[chosen]
+    lengths = bounds[chosen + 1] - begins
+    new_offsets = np.concatenate([[0], np.cumsum(lengths)])
+    events = np.repeat(begins - new_offsets[:-1], lengths) + np.arange(new_offsets[-1])
+    return torch.from_numpy(events).to(offsets.device), torch.from_numpy(new_offsets).to(offsets.device)
