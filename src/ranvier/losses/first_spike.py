@@ -17,6 +17,7 @@ from typing import Literal
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from ranvier.losses.check import class_labels
 from ranvier.losses.first import FirstSpikeLoss, learnable_times
@@ -106,20 +107,17 @@ class FirstSpikeCrossEntropy(FirstSpikeLoss):
         labels = class_labels("FirstSpikeCrossEntropy", labels, n_samples, n_classes)
         if not n_samples:
             return times.sum() * 0.0
-        spoke = times.isfinite()
-        told = spoke.gather(1, labels[:, None]).squeeze(1)
-        # where the label is silent, zeros take the times' place, so that no infinity meets a zero gradient
-        safe = torch.where(spoke & told[:, None], times, torch.zeros_like(times))
-        logits = torch.where(spoke, -safe / self.tau_0, -torch.inf)
-        label_time = safe.gather(1, labels[:, None]).squeeze(1)
-        competition = torch.logsumexp(torch.where(told[:, None], logits, torch.zeros_like(logits)), 1)
-        each = competition + label_time / self.tau_0
-        each = torch.where(told, each, torch.full_like(each, log(n_classes)))
+        label_time = times.gather(1, labels[:, None]).squeeze(1)
+        told = label_time < torch.inf
+        label_time = torch.where(told, label_time, 0.0)  # no infinity may meet a zero gradient
+        logits = (times * (-1 / self.tau_0)).clamp_min(torch.finfo(times.dtype).min)
+        competition = cross_entropy(logits, torch.where(told, labels, -1), reduction="sum", ignore_index=-1)
         if self.silent == "phantom":
             pull = self._pull(torch.where(told, label_time, self._phantoms(labels, duration, membrane)), duration)
+            more = pull + torch.where(told, torch.zeros_like(pull), log(n_classes))
         else:
-            pull = torch.where(told, self._pull(label_time, duration), torch.zeros_like(label_time))
-        return (each + pull).sum() / n_samples
+            more = torch.where(told, self._pull(label_time, duration), log(n_classes))
+        return (competition + more.sum()) / n_samples
 
     def _pull(self, times: Tensor, duration: float | None) -> Tensor:
         if self.pull == "exponential":
