@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -37,7 +36,8 @@ _NAME = re.compile(r"(?:.*/)?recordings/((\d)_([^/_]+)_(\d+))\.wav")
 _LOUDEST = 32768  # a 16-bit sample in -1 to 1
 
 
-class Recording(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Recording:
     """One spoken word.
 
     Attributes:

@@ -56,7 +56,6 @@ def load_shd(
 
     Raises:
         DataError: a file is missing or damaged, a speaker does not occur, or the files cannot be downloaded.
-        ImportError: h5py is not installed.
         ValueError: an argument is out of range, or `base_url` is given together with `data_dir`.
     """
     train, test = _files(_SHD, "shd", data_dir, base_url)
@@ -87,7 +86,6 @@ def load_ssc(
 
     Raises:
         DataError: a file is missing or damaged, or the files cannot be downloaded.
-        ImportError: h5py is not installed.
         ValueError: an argument is out of range, or `base_url` is given together with `data_dir`.
     """
     train, validation, test = _files(_SSC, "ssc", data_dir, base_url)

@@ -44,7 +44,6 @@ def load_spikes(
 
     Raises:
         DataError: a file cannot be read, is damaged or has another layout, or the rule does not fit it.
-        ImportError: h5py is not installed.
         ValueError: an argument is out of range.
     """
     file = SpikeFile(path)

@@ -60,8 +60,7 @@ class SpikeFile:
         columns: names of the columns under `extra/`.
 
     Raises:
-        DataError: the file cannot be read, is damaged, or has another layout.
-        ImportError: h5py is not installed.
+        DataError: the file cannot be read, is damaged, or has another layout; h5py is not installed.
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
@@ -156,13 +155,17 @@ class SpikeFile:
         for name, (allowed, what, dtype) in kinds.items():
             if not isinstance(dtype, np.dtype) or dtype.kind not in allowed:
                 raise DataError(f"{self.path} must have {what} as `{name}`. Got {dtype or file[name].dtype}.")
+            if name != _LABELS and not dtype.isnative:  # h5py 3.16 returns the bytes of such lists unswapped
+                raise DataError(f"{self.path} must have `{name}` in this machine's byte order. Got {dtype}.")
 
 
 def _open(path: Path) -> Any:
     try:
         import h5py
     except ImportError as error:
-        raise ImportError("Reading HDF5 files needs h5py: `pip install ranvier[audio]` brings it.") from error
+        raise DataError(
+            "Spike files need the packages of the extra `audio` (pip install 'ranvier[audio]'). Got none named h5py."
+        ) from error
     if not path.is_file():
         raise FileNotFoundError(f"a folder, {path.name}" if path.is_dir() else "no such file")
     return h5py.File(path, "r", locking="best-effort")

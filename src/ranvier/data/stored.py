@@ -82,7 +82,8 @@ class StoredSpikes(Dataset["LabelledSpikes"]):
         """
         samples = self.samples[selection(indices, len(self), self.samples.device)]
         inputs, _ = self._load(samples.numpy())
-        return LabelledSpikes(inputs, self.file.labels[samples], self.n_classes, self.held_out).to(self.device)
+        batch = LabelledSpikes(inputs, self.file.labels[samples], self.n_classes, self.held_out)
+        return batch if self.device == samples.device else batch.to(self.device)
 
     def select(self, indices: int | slice | Sequence[int] | Tensor) -> StoredSpikes:
         """Some of the samples, in the given order. Nothing is read."""
