@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ranvier.data.events import EventCounts, EventRules, clean
@@ -51,6 +51,7 @@ def in_words(samples):
     return left, EventCounts(samples=len(samples), events=sum(map(len, samples)), **counts)
 
 
+@settings(deadline=None)
 @given(SAMPLES, st.sampled_from([np.float16, np.float32, np.float64]), st.sampled_from([np.uint16, np.int64]))
 def test_what_stays_and_what_is_counted_is_what_the_rules_say(samples, times_dtype, units_dtype):
     left, counts = in_words(samples)
@@ -92,7 +93,9 @@ def test_a_fault_is_raised_where_that_is_the_rule(name, sample, message):
 
 @pytest.mark.parametrize(("unit", "dtype"), [(5, np.uint16), (-1, np.int64), (2**63, np.uint64)])
 def test_a_channel_that_does_not_exist_is_refused(unit, dtype):
-    with pytest.raises(DataError, match=rf"FILE must have units in 0 to 4 \(`n_units` - 1\). Got {unit} in sample 101."):
+    with pytest.raises(
+        DataError, match=rf"FILE must have units in 0 to 4 \(`n_units` - 1\). Got {unit} in sample 101."
+    ):
         cleaned([[(0.5, 1)], [(0.5, unit)]], units_dtype=dtype)
 
 

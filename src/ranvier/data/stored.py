@@ -45,6 +45,9 @@ class StoredSpikes(Dataset["LabelledSpikes"]):
         grids: one for each `on_grid`, the first one first.
         device: where batches go.
         held_out: whether this is a test set, on which nothing is chosen: `fit` refuses it.
+
+    Raises:
+        ValueError: at construction, if `n_units` or `duration` fit no Spikes.
     """
 
     file: SpikeFile
@@ -56,6 +59,9 @@ class StoredSpikes(Dataset["LabelledSpikes"]):
     grids: tuple[assemble.Grid, ...] = ()
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     held_out: bool = False
+
+    def __post_init__(self) -> None:
+        Spikes.from_samples([], unit_shape=self.n_units, duration=self.duration)  # refuses what no batch could have
 
     @property
     def labels(self) -> Int[Tensor, " batch"]:
