@@ -91,7 +91,7 @@ class LabelledSpikes(Dataset["LabelledSpikes"]):
         Raises:
             IndexError: an index or a mask does not fit the number of samples.
         """
-        return replace(self, inputs=self.inputs[indices], labels=rows_of(self.labels, indices))
+        return self._with(inputs=self.inputs[indices], labels=_rows(self.labels, indices))
 
     def select(self, indices: int | slice | Sequence[int] | Tensor) -> LabelledSpikes:
         """The same as `self[indices]`: see `Labelled.select`."""
@@ -99,11 +99,17 @@ class LabelledSpikes(Dataset["LabelledSpikes"]):
 
     def on_grid(self, dt: float, *, coincident: Literal["sum", "one"]) -> LabelledSpikes:
         """The same samples, events at the nearest step of a grid of `dt` seconds: see `Spikes.on_grid`."""
-        return replace(self, inputs=self.inputs.on_grid(dt, coincident=coincident))
+        return self._with(inputs=self.inputs.on_grid(dt, coincident=coincident))
 
     def to(self, device: torch.device | str) -> LabelledSpikes:
         """The same samples on another device."""
-        return replace(self, inputs=self.inputs.to(device), labels=self.labels.to(device))
+        return self._with(inputs=self.inputs.to(device), labels=self.labels.to(device))
+
+    def _with(self, **changes: Any) -> LabelledSpikes:
+        """With other samples that need no check, since they come from these."""
+        changed = object.__new__(LabelledSpikes)
+        changed.__dict__.update(self.__dict__ | changes)
+        return changed
 
 
 Data = TypeVar("Data", bound=Any)
@@ -173,8 +179,7 @@ def collate_labelled(batch: Sequence[LabelledSpikes]) -> LabelledSpikes:
     )
 
 
-def rows_of(labels: Tensor, indices: int | slice | Sequence[int] | Tensor) -> Tensor:
-    """The labels of the samples that `indices` chooses."""
+def _rows(labels: Tensor, indices: int | slice | Sequence[int] | Tensor) -> Tensor:
     if isinstance(indices, slice):
         return labels[torch.arange(labels.numel(), device=labels.device)[indices]]
     chosen = torch.as_tensor(indices, device=labels.device).reshape(-1)
