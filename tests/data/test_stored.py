@@ -172,11 +172,17 @@ def test_what_is_dropped_is_counted_in_each_batch_and_of_all_samples(tmp_path):
         strict[0:2]
 
 
-def test_many_samples_are_counted_in_several_reads(make, monkeypatch):
-    whole = make().on_grid(0.01, coincident="sum").count_events()
-    assert whole.events > 0
-    monkeypatch.setattr("ranvier.data.stored._COUNTED_AT_ONCE", 7)
-    assert make().on_grid(0.01, coincident="sum").count_events() == whole
+def test_many_samples_are_read_in_pieces(make, monkeypatch):
+    data = make().on_grid(0.02, coincident="one")
+    whole, counts = data[:].inputs, data.count_events()
+    assert counts.events > whole.n_events > 0
+    pieces, original = [], SpikeFile.read
+    monkeypatch.setattr(SpikeFile, "read", lambda file, rows: pieces.append(len(rows)) or original(file, rows))
+    monkeypatch.setattr("ranvier.data.stored._AT_ONCE", 7)
+    assert same(data[:].inputs, whole)
+    assert data[:].inputs.record == whole.record
+    assert data.count_events() == counts
+    assert pieces == [7, 7, 7, 7, 7, 5] * 3
 
 
 def test_batches_go_to_the_device_asked_for(make, monkeypatch):

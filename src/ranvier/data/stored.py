@@ -19,10 +19,10 @@ from ranvier.data import assemble
 from ranvier.data.events import EventCounts, EventRules, clean
 from ranvier.data.labelled import LabelledSpikes
 from ranvier.data.spike_file import SpikeFile
-from ranvier.spikes import Spikes
+from ranvier.spikes import Spikes, collate
 from ranvier.spikes.arguments import selection
 
-_COUNTED_AT_ONCE = 256
+_AT_ONCE = 256  # bounds the working memory of sorting
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,11 +119,13 @@ class StoredSpikes(Dataset["LabelledSpikes"]):
         Raises:
             DataError: as for reading a batch.
         """
-        parts = np.split(self.samples.numpy(), range(_COUNTED_AT_ONCE, len(self), _COUNTED_AT_ONCE))
-        return sum((self._load(part)[1] for part in parts), EventCounts())
+        return sum((self._load(part)[1] for part in _pieces(self.samples.numpy())), EventCounts())
 
     def _load(self, samples: np.ndarray) -> tuple[Spikes, EventCounts]:
-        """Samples of the file on the grid, if there is one, and what was found in them."""
+        """Samples of the file on the grid, if there is one, and what was found in them; many are joined from pieces."""
+        if len(samples) > _AT_ONCE:
+            inputs, counts = zip(*(self._load(piece) for piece in _pieces(samples)), strict=True)
+            return collate(inputs), sum(counts, EventCounts())
         found = clean(
             self.file.read(samples), self.rules, duration=self.duration, n_units=self.n_units, where=self.file.path
         )
@@ -134,3 +136,7 @@ class StoredSpikes(Dataset["LabelledSpikes"]):
         for grid in others:
             inputs = inputs.on_grid(grid.dt, coincident=grid.coincident)
         return inputs, counts
+
+
+def _pieces(samples: np.ndarray) -> list[np.ndarray]:
+    return np.split(samples, range(_AT_ONCE, len(samples), _AT_ONCE))
