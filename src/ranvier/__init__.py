@@ -24,14 +24,44 @@ _ROOMS = {
         "UpperActivity",
     ),
     "audit": ("check_gradients",),
-    "data": ("LabelledSpikes", "load_fashion_mnist", "load_mnist", "load_yinyang"),
+    "data": (
+        "ByColumn",
+        "ByRatio",
+        "EventRules",
+        "LabelledSpikes",
+        "SpikeFile",
+        "Splits",
+        "leave_one_out",
+        "load_fashion_mnist",
+        "load_fsdd",
+        "load_mnist",
+        "load_shd",
+        "load_spikes",
+        "load_ssc",
+        "load_yinyang",
+    ),
     "training": ("FitConfig", "WakeSilent", "fit"),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 
 if TYPE_CHECKING:
     from ranvier.audit import check_gradients
-    from ranvier.data import LabelledSpikes, load_fashion_mnist, load_mnist, load_yinyang
+    from ranvier.data import (
+        ByColumn,
+        ByRatio,
+        EventRules,
+        LabelledSpikes,
+        SpikeFile,
+        Splits,
+        leave_one_out,
+        load_fashion_mnist,
+        load_fsdd,
+        load_mnist,
+        load_shd,
+        load_spikes,
+        load_ssc,
+        load_yinyang,
+    )
     from ranvier.gradients import Esser, EventProp, SigmoidDerivative, SuperSpike, Surrogate
     from ranvier.layers import Delay, Delays, Network, Readout, Spiking, init
     from ranvier.losses import (
@@ -51,12 +81,15 @@ if TYPE_CHECKING:
 __all__ = [
     "LI",
     "LIF",
+    "ByColumn",
+    "ByRatio",
     "CubaLIF",
     "Delay",
     "Delays",
     "DeltaMSE",
     "Esser",
     "EventProp",
+    "EventRules",
     "FirstSpikeCrossEntropy",
     "FitConfig",
     "IntegralCrossEntropy",
@@ -68,8 +101,10 @@ __all__ = [
     "Neuron",
     "Readout",
     "SigmoidDerivative",
+    "SpikeFile",
     "Spikes",
     "Spiking",
+    "Splits",
     "SuperSpike",
     "Support",
     "Surrogate",
@@ -80,8 +115,13 @@ __all__ = [
     "collate",
     "fit",
     "init",
+    "leave_one_out",
     "load_fashion_mnist",
+    "load_fsdd",
     "load_mnist",
+    "load_shd",
+    "load_spikes",
+    "load_ssc",
     "load_yinyang",
 ]
 

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler
 
-from ranvier.data import LabelledSpikes, collate_labelled
+from ranvier.data import Labelled, LabelledSpikes, Splits, collate_labelled
+from ranvier.data.labelled import choosable
 from ranvier.spikes import Spikes
 
 
@@ -86,6 +87,33 @@ def test_collate_restores_what_was_taken_apart(data):
     assert joined.labels.tolist() == data.labels.tolist()
     assert joined.inputs.offsets.tolist() == data.inputs.offsets.tolist()
     assert joined.inputs.times.tolist() == data.inputs.times.tolist()
+
+
+def test_what_is_in_memory_is_what_training_takes(data):
+    assert isinstance(data, Labelled)
+    assert data.select([3, 0]).labels.tolist() == data[[3, 0]].labels.tolist()
+
+
+def test_the_test_part_is_held_out_and_so_is_all_that_is_taken_from_it(data):
+    splits = Splits(data[[0, 1]], data[2], data[3])
+    assert [len(part) for part in splits] == [2, 1, 1]
+    assert [part.held_out for part in splits] == [False, False, True]
+    test = splits.test
+    taken = (test[0], test.select([0]), test.on_grid(1e-3, coincident="sum"), test.to("cpu"))
+    assert all(part.held_out for part in taken)
+    assert collate_labelled([data[0], test]).held_out
+    assert not collate_labelled([data[0], splits.train]).held_out
+    again = Splits(*(part.on_grid(1e-3, coincident="sum") for part in splits))
+    assert [part.held_out for part in again] == [False, False, True]
+
+
+def test_nothing_is_chosen_on_what_is_held_out(data):
+    splits = Splits(data[[0, 1]], data[2], data[3])
+    choosable("`train` of fit", splits.train)
+    with pytest.raises(ValueError, match=r"`train` of fit must not be a test set: .* Got data that is held out."):
+        choosable("`train` of fit", splits.test)
+    with pytest.raises(ValueError, match=r"`train` of fit must hold at least one sample. Got none."):
+        choosable("`train` of fit", data[[]])
 
 
 def test_collate_refuses_nothing_and_mixtures(data):

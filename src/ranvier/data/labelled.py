@@ -1,13 +1,13 @@
-"""`LabelledSpikes`: a batch of spikes with one class per sample.
+"""`LabelledSpikes`: a batch of spikes with one class per sample. `Labelled`: what may take its place in training.
 
 Axis letters: B samples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Int
@@ -15,6 +15,43 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ranvier.spikes import Spikes, collate
+
+
+@runtime_checkable
+class Labelled(Protocol):
+    """Samples and classes that `fit` and `evaluate` take batch by batch, from memory or from a file.
+
+    `LabelledSpikes` holds its samples, `StoredSpikes` reads those of a batch when the batch is asked for.
+    """
+
+    @property
+    def labels(self) -> Int[Tensor, " batch"]:
+        """The class of each sample, int64; in memory whatever the samples are."""
+        ...
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        ...
+
+    @property
+    def held_out(self) -> bool:
+        """Whether this is a test set, on which nothing is chosen: `fit` refuses it."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, indices: int | slice | Sequence[int] | Tensor) -> LabelledSpikes:
+        """A batch of samples, in memory, in the given order."""
+        ...
+
+    def select(self, indices: int | slice | Sequence[int] | Tensor) -> Labelled:
+        """Some of the samples, held as they are held here: what is in a file stays there."""
+        ...
+
+    def on_grid(self, dt: float, *, coincident: Literal["sum", "one"]) -> Labelled:
+        """The same samples on a grid of `dt` seconds: see `Spikes.on_grid`."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +65,7 @@ class LabelledSpikes(Dataset["LabelledSpikes"]):
         inputs: B samples.
         labels: int64 [B], 0 <= label < n_classes.
         n_classes: number of classes, >= 1, whether or not all of them occur.
+        held_out: whether this is a test set, on which nothing is chosen: `fit` refuses it. `Splits` sets it.
 
     Raises:
         TypeError, ValueError: at construction, naming argument, rule and value received.
@@ -36,6 +74,7 @@ class LabelledSpikes(Dataset["LabelledSpikes"]):
     inputs: Spikes
     labels: Int[Tensor, " batch"]
     n_classes: int
+    held_out: bool = False
 
     def __post_init__(self) -> None:
         _check(self.inputs, self.labels, self.n_classes)
@@ -52,30 +91,66 @@ class LabelledSpikes(Dataset["LabelledSpikes"]):
         Raises:
             IndexError: an index or a mask does not fit the number of samples.
         """
-        inputs = self.inputs[indices]
-        return LabelledSpikes(inputs, _rows(self.labels, indices), self.n_classes)
+        return self._with(inputs=self.inputs[indices], labels=_rows(self.labels, indices))
+
+    def select(self, indices: int | slice | Sequence[int] | Tensor) -> LabelledSpikes:
+        """The same as `self[indices]`: see `Labelled.select`."""
+        return self[indices]
 
     def on_grid(self, dt: float, *, coincident: Literal["sum", "one"]) -> LabelledSpikes:
         """The same samples, events at the nearest step of a grid of `dt` seconds: see `Spikes.on_grid`."""
-        return LabelledSpikes(self.inputs.on_grid(dt, coincident=coincident), self.labels, self.n_classes)
+        return self._with(inputs=self.inputs.on_grid(dt, coincident=coincident))
 
     def to(self, device: torch.device | str) -> LabelledSpikes:
         """The same samples on another device."""
-        return LabelledSpikes(self.inputs.to(device), self.labels.to(device), self.n_classes)
+        return self._with(inputs=self.inputs.to(device), labels=self.labels.to(device))
+
+    def _with(self, **changes: Any) -> LabelledSpikes:
+        """With other samples that need no check, since they come from these."""
+        changed = object.__new__(LabelledSpikes)
+        changed.__dict__.update(self.__dict__ | changes)
+        return changed
 
 
-class Splits(NamedTuple):
-    """The three parts of a data set.
+Data = TypeVar("Data", bound=Any)
+
+
+@dataclass(frozen=True)
+class Splits(Generic[Data]):
+    """The three parts of a data set; iterating gives them in this order.
 
     Attributes:
         train: what the weights learn from.
         validation: what choices are made on, disjoint from the others.
-        test: what is reported, and never chosen on.
+        test: what is reported, and never chosen on. It is marked `held_out`, whatever it was before, and so is all
+            that is taken from it: `fit` refuses it, for training as for choosing the best epoch.
     """
 
-    train: LabelledSpikes
-    validation: LabelledSpikes
-    test: LabelledSpikes
+    train: Data
+    validation: Data
+    test: Data
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "test", replace(self.test, held_out=True))
+
+    def __iter__(self) -> Iterator[Data]:
+        return iter((self.train, self.validation, self.test))
+
+
+def choosable(name: str, data: Labelled) -> None:
+    """Refuse data that nothing may be learned from or chosen on.
+
+    Args:
+        name: the argument, as in "`train` of fit".
+        data: what was given for it.
+
+    Raises:
+        ValueError: there are no samples, or they are a test set.
+    """
+    if not len(data):
+        raise ValueError(f"{name} must hold at least one sample. Got none.")
+    if data.held_out:
+        raise ValueError(f"{name} must not be a test set: nothing is chosen on it. Got data that is held out.")
 
 
 def collate_labelled(batch: Sequence[LabelledSpikes]) -> LabelledSpikes:
@@ -97,7 +172,10 @@ def collate_labelled(batch: Sequence[LabelledSpikes]) -> LabelledSpikes:
                 f"Got {n_classes} and, at {index}, {part.n_classes}."
             )
     return LabelledSpikes(
-        collate([part.inputs for part in batch]), torch.cat([part.labels for part in batch]), n_classes
+        collate([part.inputs for part in batch]),
+        torch.cat([part.labels for part in batch]),
+        n_classes,
+        held_out=any(part.held_out for part in batch),
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ranvier.data import LabelledSpikes
+from ranvier.data import Labelled
 from ranvier.spikes import Spikes
 from ranvier.training.evaluate import Loss
 from ranvier.training.guard import Guard
@@ -34,7 +34,7 @@ class Task:
 
     network: nn.Module
     loss: Loss
-    train: LabelledSpikes
+    train: Labelled
     regularisers: Regularisers
     augment: Augment | None
     optimiser: torch.optim.Optimizer
@@ -104,7 +104,8 @@ def _so_far(sums: Sums, done: int) -> tuple[float, Mapping[str, float]]:
 
 
 def _step(task: Task, chosen: Tensor, source: torch.Generator, sums: Sums, where: str) -> float:
-    inputs, labels = task.train.inputs[chosen], task.train.labels[chosen]
+    batch = task.train[chosen]
+    inputs, labels = batch.inputs, batch.labels
     if task.augment is not None:
         inputs = task.augment(inputs, source)
     output, activity = task.network(inputs)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ranvier.data import LabelledSpikes
+from ranvier.data import Labelled
 from ranvier.training.metrics import Activity
 
 
@@ -56,7 +56,7 @@ class Evaluation:
 def evaluate(
     network: nn.Module,
     loss: Loss,
-    data: LabelledSpikes,
+    data: Labelled,
     *,
     batch_size: int = 500,
     after_batch: Callable[[int], None] | None = None,

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ranvier.data import LabelledSpikes
+from ranvier.data import Labelled
+from ranvier.data.labelled import choosable
 from ranvier.errors import RunError
 from ranvier.training import checkpoint
 from ranvier.training.epoch import Augment, Regularisers, Task, train_epoch
@@ -106,8 +107,8 @@ class FitResult:
 def fit(
     network: nn.Module,
     loss: Loss,
-    train: LabelledSpikes,
-    validation: LabelledSpikes,
+    train: Labelled,
+    validation: Labelled,
     config: FitConfig | None = None,
     *,
     regularisers: Regularisers | None = None,
@@ -126,8 +127,9 @@ def fit(
     Args:
         network: returns `(output, activity)` for spikes; `Network` does.
         loss: of `ranvier.losses`, or what behaves alike.
-        train: on a grid, at least one sample.
-        validation: on the same grid, at least one sample; chooses `best.pt` and nothing else.
+        train: at least one sample; in memory, or read from a file batch by batch.
+        validation: on the same grid, at least one sample; chooses `best.pt` and nothing else. Like `train`, it must
+            not be held out: the test part of `Splits` is for `evaluate`, after all choices.
         config: how to train.
         regularisers: by name of a spiking layer, functions of its spike counts [B, N] that are added to the
             loss.
@@ -145,8 +147,7 @@ def fit(
     """
     config = FitConfig() if config is None else config
     for name, data in (("train", train), ("validation", validation)):
-        if not len(data):
-            raise ValueError(f"`{name}` of fit must hold at least one sample. Got none.")
+        choosable(f"`{name}` of fit", data)
     guard = Guard(network)
     groups = _groups(guard, config)
     first_rates = [group["lr"] for group in groups]
