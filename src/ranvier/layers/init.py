@@ -135,8 +135,8 @@ def _response_moments(neuron: Neuron, dt: float | None) -> tuple[Tensor, Tensor]
     """The integrals of the membrane's response to one arrival and of its square, s; [] or [N], float64.
 
     One linear system each, so that equal time constants are no special case. The response is an entry of exp(A t),
-    A the flow: the integrals are entries of -A^-1 and of -(A x 1 + 1 x A)^-1, x the Kronecker product. On a grid, with the
-    propagator P: of dt (1 - P)^-1 and dt (1 - P x P)^-1, without step 0 where arrivals come after it.
+    with A the flow: its integrals are entries of -A^-1 and of -(A x 1 + 1 x A)^-1, x the Kronecker product. On a grid,
+    with the propagator P, of dt (1 - P)^-1 and dt (1 - P x P)^-1, less step 0 where arrivals come after it.
     """
     flow = neuron.flow(neuron.tensors())[0]
     n_states, entered = flow.shape[-1], neuron.states.index(neuron.entered)
