@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "spikes": ("Spikes", "Support", "collate"),
+    "spikes": ("Spikes", "Support", "collate", "merge"),
     "neurons": ("LI", "LIF", "CubaLIF", "Neuron"),
     "gradients": ("Esser", "EventProp", "SigmoidDerivative", "SuperSpike", "Surrogate"),
-    "layers": ("Delay", "Delays", "Network", "Readout", "Spiking", "init"),
+    "layers": ("Delay", "Delays", "InputWeighted", "Network", "Readout", "Spiking", "init"),
     "losses": (
+        "CrossEntropyOverTime",
         "DeltaMSE",
         "FirstSpikeCrossEntropy",
         "IntegralCrossEntropy",
@@ -25,7 +26,7 @@ _ROOMS = {
     ),
     "audit": ("check_gradients",),
     "data": ("LabelledSpikes", "load_fashion_mnist", "load_mnist", "load_yinyang"),
-    "training": ("FitConfig", "WakeSilent", "fit"),
+    "training": ("EaseIn", "FitConfig", "Plateau", "WakeAfterEpoch", "WakeSilent", "fit"),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
     from ranvier.audit import check_gradients
     from ranvier.data import LabelledSpikes, load_fashion_mnist, load_mnist, load_yinyang
     from ranvier.gradients import Esser, EventProp, SigmoidDerivative, SuperSpike, Surrogate
-    from ranvier.layers import Delay, Delays, Network, Readout, Spiking, init
+    from ranvier.layers import Delay, Delays, InputWeighted, Network, Readout, Spiking, init
     from ranvier.losses import (
+        CrossEntropyOverTime,
         DeltaMSE,
         FirstSpikeCrossEntropy,
         IntegralCrossEntropy,
@@ -45,20 +47,23 @@ if TYPE_CHECKING:
         UpperActivity,
     )
     from ranvier.neurons import LI, LIF, CubaLIF, Neuron
-    from ranvier.spikes import Spikes, Support, collate
-    from ranvier.training import FitConfig, WakeSilent, fit
+    from ranvier.spikes import Spikes, Support, collate, merge
+    from ranvier.training import EaseIn, FitConfig, Plateau, WakeAfterEpoch, WakeSilent, fit
 
 __all__ = [
     "LI",
     "LIF",
+    "CrossEntropyOverTime",
     "CubaLIF",
     "Delay",
     "Delays",
     "DeltaMSE",
+    "EaseIn",
     "Esser",
     "EventProp",
     "FirstSpikeCrossEntropy",
     "FitConfig",
+    "InputWeighted",
     "IntegralCrossEntropy",
     "LabelledSpikes",
     "LowerActivity",
@@ -66,6 +71,7 @@ __all__ = [
     "MeanOverTimeCrossEntropy",
     "Network",
     "Neuron",
+    "Plateau",
     "Readout",
     "SigmoidDerivative",
     "Spikes",
@@ -75,6 +81,7 @@ __all__ = [
     "Surrogate",
     "TargetActivity",
     "UpperActivity",
+    "WakeAfterEpoch",
     "WakeSilent",
     "check_gradients",
     "collate",
@@ -83,6 +90,7 @@ __all__ = [
     "load_fashion_mnist",
     "load_mnist",
     "load_yinyang",
+    "merge",
 ]
 
 

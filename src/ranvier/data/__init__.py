@@ -1,6 +1,7 @@
 """Data sets, encoders and augmentations: everything ends as `Spikes` and labels."""
 
-from ranvier.data.augment import DropEvents
+from ranvier.data.augment import Augmentations, DropEvents, JitterTimes, ShiftUnits, StretchTime
+from ranvier.data.blend import blend
 from ranvier.data.encode import linear_latency, pixel_latency
 from ranvier.data.idx import read_idx
 from ranvier.data.labelled import LabelledSpikes, Splits, collate_labelled
@@ -8,9 +9,14 @@ from ranvier.data.mnist import load_fashion_mnist, load_mnist
 from ranvier.data.yinyang import load_yinyang, yinyang_class, yinyang_points
 
 __all__ = [
+    "Augmentations",
     "DropEvents",
+    "JitterTimes",
     "LabelledSpikes",
+    "ShiftUnits",
     "Splits",
+    "StretchTime",
+    "blend",
     "collate_labelled",
     "linear_latency",
     "load_fashion_mnist",

@@ -2,8 +2,9 @@
 
 from ranvier.layers import init
 from ranvier.layers.delays import Delay, Delays
+from ranvier.layers.input_weighted import InputWeighted
 from ranvier.layers.network import Network, Run, SilentLayerWarning
 from ranvier.layers.readout import Readout
 from ranvier.layers.spiking import Spiking
 
-__all__ = ["Delay", "Delays", "Network", "Readout", "Run", "SilentLayerWarning", "Spiking", "init"]
+__all__ = ["Delay", "Delays", "InputWeighted", "Network", "Readout", "Run", "SilentLayerWarning", "Spiking", "init"]
