@@ -12,7 +12,7 @@ _ROOMS = {
     "spikes": ("Spikes", "Support", "collate", "merge"),
     "neurons": ("LI", "LIF", "CubaLIF", "Neuron"),
     "gradients": ("Esser", "EventProp", "SigmoidDerivative", "SuperSpike", "Surrogate"),
-    "layers": ("Delay", "Delays", "InputWeighted", "Network", "Readout", "Spiking", "init"),
+    "layers": ("Delay", "DelayLine", "Delays", "InputWeighted", "Network", "Readout", "Spiking", "init"),
     "losses": (
         "CrossEntropyOverTime",
         "DeltaMSE",
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ranvier.audit import check_gradients
     from ranvier.data import LabelledSpikes, load_fashion_mnist, load_mnist, load_yinyang
     from ranvier.gradients import Esser, EventProp, SigmoidDerivative, SuperSpike, Surrogate
-    from ranvier.layers import Delay, Delays, InputWeighted, Network, Readout, Spiking, init
+    from ranvier.layers import Delay, DelayLine, Delays, InputWeighted, Network, Readout, Spiking, init
     from ranvier.losses import (
         CrossEntropyOverTime,
         DeltaMSE,
@@ -56,6 +56,7 @@ __all__ = [
     "CrossEntropyOverTime",
     "CubaLIF",
     "Delay",
+    "DelayLine",
     "Delays",
     "DeltaMSE",
     "EaseIn",

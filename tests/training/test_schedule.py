@@ -1,6 +1,7 @@
 """Learning rates batch by batch: slow start, cuts on a plateau, decay, and all of them resumed."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -61,24 +62,24 @@ def test_cuts_come_where_accuracy_falls_and_not_too_close() -> None:
     rising = [0.01 * epoch for epoch in range(60)]
     noisy = [0.8 + 0.1 * (-1) ** (epoch // 7) for epoch in range(120)]
     assert cuts(rising, Plateau(patience=5)) == []
-    assert cuts(rising + [0.5] * 30, Plateau(patience=5))[0] in range(61, 66)
+    assert cuts(rising + [0.5] * 30, Plateau(patience=5))[0] in range(61, 75)
     for patience in (1, 10, 50):
         found = cuts(noisy, Plateau(patience=patience))
         assert found == by_hand(noisy, patience)
         assert found
-        assert all(later - earlier >= patience for earlier, later in zip(found, found[1:], strict=False))
+        assert all(later - earlier >= patience for earlier, later in pairwise(found))
 
 
 def test_training_learns_at_these_rates() -> None:
     """With a start so slow that nothing moves, against none: the first epoch's steps are of Adam's size."""
     moved = []
-    for ease_in in (EaseIn(start=1e-6, growth=1.0001), None):
+    for ease_in in (EaseIn(start=1e-4, growth=1.0001), None):
         network = tiny_network()
         before = weights(network)
         result = fit(network, LOSS, TRAIN, VALIDATION, replace(CONFIG, epochs=1, ease_in=ease_in), progress=False)
         moved.append(max(float((a - b).abs().max()) for a, b in zip(before, weights(network), strict=True)))
-        assert result.metrics["learning_rate"] == pytest.approx(5e-3 * (1.0 if ease_in is None else 1e-6 * 1.0001**3))
-    assert 0 < moved[0] < 1e-5 < 1e-3 < moved[1]
+        assert result.metrics["learning_rate"] == pytest.approx(5e-3 * (1.0 if ease_in is None else 1e-4 * 1.0001**3))
+    assert 0 < moved[0] < 1e-5 < 5e-3 < moved[1]
 
 
 ALL = FitConfig(

@@ -17,8 +17,8 @@ def blend(data: LabelledSpikes, generator: torch.Generator) -> LabelledSpikes:
     """The samples, and after them as many new ones, each a blend of one of them with another of its class.
 
     Both of a pair are moved so that their mean times and mean channels are those of the pair, midway between their own
-    (channels by whole numbers); then each event is kept with probability 1/2, and what left the window or the channels is
-    left out. Every sample takes part in two blends; one that is alone in its class in none. Events of one channel may
+    (channels by whole numbers); then each event is kept with probability 1/2, and what left the window or the channels
+    is dropped. Every sample takes part in two blends; one that is alone in its class in none. Events of one channel may
     coincide on a grid; blend in continuous time and `on_grid(dt, coincident="one")` afterwards if they must not.
 
     Args:

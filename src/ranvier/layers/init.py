@@ -57,6 +57,45 @@ def uniform(low: float, high: float) -> Initialiser:
     return draw
 
 
+def divided(rule: Initialiser, by: float) -> Initialiser:
+    """Draw by another rule, and divide: mean and standard deviation go down by `by`, as for inputs that come `by` times.
+
+    Args:
+        rule: the other rule.
+        by: > 0; behind a `DelayLine` its number of copies.
+    """
+    by = number("`by` of init.divided", by, "> 0")
+
+    def draw(shape: tuple[int, int], generator: torch.Generator | None) -> Float[Tensor, "n_in unit"]:
+        return rule(shape, generator) / by
+
+    return draw
+
+
+def gamma_times(
+    mean: float, n_units: int, *, lowest: float, generator: torch.Generator | None = None
+) -> tuple[float, ...]:
+    """Draw a time constant for each neuron, for `CubaLIF(tau_mem=...)`: Gamma of shape 3, cut off at `lowest` and 3 mean.
+
+    Nowotny, Turner & Knight, Neuromorph. Comput. Eng. (2025), arXiv 2212.01232, their heterogeneous networks; they have
+    `lowest` 3 ms for membranes and 1 ms for synapses.
+
+    Args:
+        mean: of the distribution before it is cut off, s, > 0.
+        n_units: how many.
+        lowest: s, > 0 and at most 3 mean.
+        generator: source of randomness.
+    """
+    mean = number("`mean` of init.gamma_times", mean, "> 0", "s")
+    lowest = number("`lowest` of init.gamma_times", lowest, "> 0", "s")
+    if lowest > 3 * mean:
+        raise ValueError(f"`lowest` of init.gamma_times must be at most 3 mean, {3 * mean}. Got {lowest}.")
+    if not isinstance(cast(object, n_units), int) or isinstance(n_units, bool) or n_units < 1:
+        raise ValueError(f"`n_units` of init.gamma_times must be a whole number >= 1. Got {n_units!r}.")
+    waits = torch.empty(3, n_units, dtype=torch.float64).exponential_(generator=generator)  # their sum is Gamma(3, 1)
+    return tuple((waits.sum(0) * (mean / 3)).clamp(lowest, 3 * mean).tolist())
+
+
 def fluctuation_driven(
     neuron: Neuron,
     rate: float,

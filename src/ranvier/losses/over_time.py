@@ -73,7 +73,9 @@ class _OverTime(ABC):
 class MaxOverTimeCrossEntropy(_OverTime):
     """Scores are the membranes' maxima over time.
 
-    Steps of a trace that tie for the maximum share its gradient. In continuous time see `Membrane.maximum`.
+    Steps of a trace that tie for the maximum share its gradient. In continuous time see `Membrane.maximum`. A maximum at
+    an event that bends the membrane downwards moves with that event; a grid, however fine, misses that part of the
+    gradient.
     """
 
     def scores(self, output: Float[Tensor, "time batch unit"] | Membrane) -> Float[Tensor, "batch unit"]:
@@ -129,7 +131,7 @@ class CrossEntropyOverTime(_OverTime):
         moments: in continuous time the integral is the mean over so many moments, equally far apart, >= 1.
     """
 
-    moments: int = 200
+    moments: int = 1000
 
     def __post_init__(self) -> None:
         if not isinstance(cast(object, self.moments), int) or isinstance(self.moments, bool) or self.moments < 1:
