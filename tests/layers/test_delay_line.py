@@ -66,7 +66,7 @@ def test_eventprop_learns_through_it():
 
 
 def test_in_a_network_with_divided_weights():
-    rule = rv.init.divided(rv.init.normal(0.03, 0.01), 10)
+    rule = rv.init.divided(rv.init.normal(0.03, 0.01), 10.0)
     net = rv.Network(line=rv.DelayLine(70), hidden=rv.Spiking(700, 64, weights=rule))
     weights = net.layers["hidden"].w_in
     assert weights.mean().item() == pytest.approx(3e-3, rel=0.02)

@@ -99,6 +99,14 @@ def test_the_grid_comes_to_it_in_proportion_to_its_step(loss):
     assert all(errors[1][name] < errors[0][name] / 3 for name in exact)
 
 
+def test_a_maximum_at_an_inhibitory_event_is_not_whole_on_a_grid():
+    """It moves with the event in continuous time, as finite differences above say; a grid sees V at fixed steps."""
+    loss = MaxOverTimeCrossEntropy()
+    exact = gradients(loss)["layers.hidden.w_in"]
+    apart = [float((gradients(loss, dt)["layers.hidden.w_in"] - exact).norm() / exact.norm()) for dt in (5e-5, 2e-6)]
+    assert apart == pytest.approx([0.43, 0.43], abs=0.05)
+
+
 def test_e5_through_the_layer():
     """exact-gradients E5: inputs 10 at 2 ms and 5 at 8 ms, readout weight 2, L = integral of V over 50 ms."""
     hidden, out = rv.Spiking(2, 1, rv.CubaLIF(20e-3, 5e-3)).double(), rv.Readout(1, 1, rv.LI(20e-3, 5e-3)).double()

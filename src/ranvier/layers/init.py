@@ -58,7 +58,7 @@ def uniform(low: float, high: float) -> Initialiser:
 
 
 def divided(rule: Initialiser, by: float) -> Initialiser:
-    """Draw by another rule, and divide: mean and standard deviation go down by `by`, as for inputs that come `by` times.
+    """Draw by another rule, and divide mean and standard deviation, as for inputs that come `by` times.
 
     Args:
         rule: the other rule.
@@ -75,13 +75,15 @@ def divided(rule: Initialiser, by: float) -> Initialiser:
 def gamma_times(
     mean: float, n_units: int, *, lowest: float, generator: torch.Generator | None = None
 ) -> tuple[float, ...]:
-    """Draw a time constant for each neuron, for `CubaLIF(tau_mem=...)`: Gamma of shape 3, cut off at `lowest` and 3 mean.
+    """Draw a time constant for each neuron, for `CubaLIF(tau_mem=...)`: Gamma of shape 3, clipped.
+
+    Values below `lowest` become `lowest`, those above 3 mean become 3 mean.
 
     Nowotny, Turner & Knight, Neuromorph. Comput. Eng. (2025), arXiv 2212.01232, their heterogeneous networks; they have
     `lowest` 3 ms for membranes and 1 ms for synapses.
 
     Args:
-        mean: of the distribution before it is cut off, s, > 0.
+        mean: of the distribution before it is clipped, s, > 0.
         n_units: how many.
         lowest: s, > 0 and at most 3 mean.
         generator: source of randomness.

@@ -73,8 +73,8 @@ class _OverTime(ABC):
 class MaxOverTimeCrossEntropy(_OverTime):
     """Scores are the membranes' maxima over time.
 
-    Steps of a trace that tie for the maximum share its gradient. In continuous time see `Membrane.maximum`. A maximum at
-    an event that bends the membrane downwards moves with that event; a grid, however fine, misses that part of the
+    Steps of a trace that tie for the maximum share its gradient. In continuous time see `Membrane.maximum`. A maximum
+    at an event that bends the membrane downwards moves with that event; a grid, however fine, misses that part of the
     gradient.
     """
 
