@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "spikes": ("Spikes", "Support", "collate"),
+    "spikes": ("Spikes", "Support", "collate", "merge"),
     "neurons": ("LI", "LIF", "CubaLIF", "Neuron"),
     "gradients": ("Esser", "EventProp", "SigmoidDerivative", "SuperSpike", "Surrogate"),
-    "layers": ("Delay", "Delays", "Network", "Readout", "Spiking", "init"),
+    "layers": ("Delay", "DelayLine", "Delays", "InputWeighted", "Network", "Readout", "Spiking", "init"),
     "losses": (
+        "CrossEntropyOverTime",
         "DeltaMSE",
         "FirstSpikeCrossEntropy",
         "IntegralCrossEntropy",
@@ -41,6 +42,8 @@ _ROOMS = {
         "load_yinyang",
     ),
     "training": ("FitConfig", "WakeSilent", "fit"),
+    "data": ("LabelledSpikes", "load_fashion_mnist", "load_mnist", "load_yinyang"),
+    "training": ("EaseIn", "FitConfig", "Plateau", "WakeAfterEpoch", "WakeSilent", "fit"),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -63,8 +66,9 @@ if TYPE_CHECKING:
         load_yinyang,
     )
     from ranvier.gradients import Esser, EventProp, SigmoidDerivative, SuperSpike, Surrogate
-    from ranvier.layers import Delay, Delays, Network, Readout, Spiking, init
+    from ranvier.layers import Delay, DelayLine, Delays, InputWeighted, Network, Readout, Spiking, init
     from ranvier.losses import (
+        CrossEntropyOverTime,
         DeltaMSE,
         FirstSpikeCrossEntropy,
         IntegralCrossEntropy,
@@ -75,23 +79,27 @@ if TYPE_CHECKING:
         UpperActivity,
     )
     from ranvier.neurons import LI, LIF, CubaLIF, Neuron
-    from ranvier.spikes import Spikes, Support, collate
-    from ranvier.training import FitConfig, WakeSilent, fit
+    from ranvier.spikes import Spikes, Support, collate, merge
+    from ranvier.training import EaseIn, FitConfig, Plateau, WakeAfterEpoch, WakeSilent, fit
 
 __all__ = [
     "LI",
     "LIF",
     "ByColumn",
     "ByRatio",
+    "CrossEntropyOverTime",
     "CubaLIF",
     "Delay",
+    "DelayLine",
     "Delays",
     "DeltaMSE",
+    "EaseIn",
     "Esser",
     "EventProp",
     "EventRules",
     "FirstSpikeCrossEntropy",
     "FitConfig",
+    "InputWeighted",
     "IntegralCrossEntropy",
     "LabelledSpikes",
     "LowerActivity",
@@ -99,6 +107,7 @@ __all__ = [
     "MeanOverTimeCrossEntropy",
     "Network",
     "Neuron",
+    "Plateau",
     "Readout",
     "SigmoidDerivative",
     "SpikeFile",
@@ -110,6 +119,7 @@ __all__ = [
     "Surrogate",
     "TargetActivity",
     "UpperActivity",
+    "WakeAfterEpoch",
     "WakeSilent",
     "check_gradients",
     "collate",
@@ -123,6 +133,7 @@ __all__ = [
     "load_spikes",
     "load_ssc",
     "load_yinyang",
+    "merge",
 ]
 
 

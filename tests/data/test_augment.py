@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ranvier.data import DropEvents
+from ranvier.data import Augmentations, DropEvents, JitterTimes, ShiftUnits, StretchTime
 from ranvier.spikes import Spikes, Support
 
 
@@ -127,3 +127,135 @@ def test_a_layers_activity_is_refused():
     )
     with pytest.raises(ValueError, match=r"`spikes` of DropEvents must be inputs"):
         DropEvents(0.5)(activity, seeded())
+
+
+EACH = [ShiftUnits(3), JitterTimes(5e-3), StretchTime(0.7, 1.4), Augmentations((ShiftUnits(2), DropEvents(0.3)))]
+
+
+def wide(dt=None):
+    """Samples in the middle of window and channels, every event told apart by its amplitude."""
+    spikes = many(40, 50)
+    middle = Spikes(
+        units=spikes.units + 20,
+        times=0.03 + spikes.times * 0.4,
+        amplitudes=spikes.amplitudes,
+        offsets=spikes.offsets,
+        unit_shape=(47,),
+        duration=0.1,
+    )
+    return middle if dt is None else middle.on_grid(dt, coincident="one")
+
+
+def matched(before, after):
+    """The events of `before` that those of `after` were."""
+    place = {amplitude: event for event, amplitude in enumerate(before.amplitudes.tolist())}
+    return torch.tensor([place[amplitude] for amplitude in after.amplitudes.tolist()])
+
+
+@pytest.mark.parametrize("dt", [None, 1e-3])
+@pytest.mark.parametrize("augment", EACH, ids=lambda augment: type(augment).__name__)
+def test_every_augmentation_gives_whole_spikes_and_obeys_the_generator(augment, dt):
+    spikes = wide(dt)
+    first, same, other = (augment(spikes, seeded(seed)) for seed in (1, 1, 2))
+    rebuilt(first)
+    assert first.n_events > spikes.n_events / 2
+    for name in ("units", "times", "amplitudes", "offsets"):
+        assert torch.equal(getattr(first, name), getattr(same, name))
+    assert not (torch.equal(first.units, other.units) and torch.equal(first.times, other.times))
+    assert len(augment(spikes[[]], seeded())) == 0
+
+
+@pytest.mark.parametrize("dt", [None, 1e-3])
+def test_a_shift_is_one_number_a_sample_and_uniform(dt):
+    spikes = wide(dt)
+    shifted = ShiftUnits(3)(spikes, seeded())
+    assert torch.equal(shifted.times, spikes.times)
+    by = shifted.units - spikes.units
+    each = [set(by[spikes.offsets[b] : spikes.offsets[b + 1]].tolist()) for b in range(len(spikes))]
+    assert all(len(one) == 1 for one in each)
+    assert {one.pop() for one in each} == {-3, -2, -1, 0, 1, 2, 3}
+
+
+def test_what_is_shifted_out_of_the_channels_is_dropped_and_counted():
+    spikes = many(200, 20)
+    shifted = ShiftUnits(3)(spikes, seeded())
+    source = seeded()
+    by = torch.randint(-3, 4, (200,), generator=source).repeat_interleave(20)
+    kept = (spikes.units + by >= 0) & (spikes.units + by < 7)
+    assert not kept.all()
+    assert torch.equal(shifted.units, (spikes.units + by)[kept].int())
+    assert torch.equal(shifted.amplitudes, spikes.amplitudes[kept])
+    assert shifted.record.dropped == int((~kept).sum())
+
+
+def test_jitter_is_normal_and_of_each_event():
+    spikes = wide()
+    jittered = JitterTimes(2e-3)(spikes, seeded())
+    by = jittered.times.double() - spikes.times.double()[matched(spikes, jittered)]
+    assert jittered.n_events == spikes.n_events
+    assert by.std().item() == pytest.approx(2e-3, rel=0.06)
+    assert abs(by.mean().item()) < 4 * 2e-3 / spikes.n_events**0.5
+    assert (by.abs() < 2e-3).double().mean().item() == pytest.approx(0.683, abs=0.05)
+
+
+def test_on_a_grid_jitter_moves_by_whole_steps():
+    spikes = wide(1e-3)
+    still, moved = JitterTimes(0.1e-3)(spikes, seeded()), JitterTimes(3e-3)(spikes, seeded())
+    assert torch.equal(still.steps, spikes.steps)
+    by = (moved.steps - spikes.steps[matched(spikes, moved)]).double()
+    assert by.std().item() == pytest.approx(3.0, rel=0.06)
+
+
+def test_jitter_out_of_the_window_is_dropped():
+    spikes = many()
+    jittered = rebuilt(JitterTimes(20e-3)(spikes, seeded()))
+    assert 0.7 < jittered.n_events / spikes.n_events < 0.95
+
+
+@pytest.mark.parametrize("dt", [None, 1e-4])
+def test_a_stretch_is_one_factor_a_sample(dt):
+    spikes = wide(dt)
+    stretched = StretchTime(0.7, 1.2)(spikes, seeded())
+    event = matched(spikes, stretched)
+    factor = stretched.times.double() / spikes.times.double()[event]
+    sample = torch.bucketize(event, spikes.offsets[1:], right=True)
+    means = torch.stack([factor[sample == b].mean() for b in range(len(spikes))])
+    assert (factor - means[sample]).abs().max() < (1e-5 if dt is None else 3e-3)
+    assert 0.7 <= means.min() < 0.77
+    assert 1.15 < means.max() <= 1.2 + 1e-5
+    assert stretched.n_events == spikes.n_events
+
+
+def test_what_is_stretched_out_of_the_window_is_dropped_and_gradient_follows_the_factor():
+    times = torch.tensor([10e-3, 80e-3], dtype=torch.float64, requires_grad=True)
+    spikes = Spikes(
+        units=torch.zeros(2, dtype=torch.int32),
+        times=times,
+        amplitudes=torch.ones(2, dtype=torch.float64),
+        offsets=torch.tensor([0, 2]),
+        unit_shape=(1,),
+        duration=0.1,
+    )
+    stretched = StretchTime(1.5, 1.5)(spikes, seeded())
+    assert stretched.times.tolist() == pytest.approx([15e-3])
+    stretched.times.sum().backward()
+    assert times.grad.tolist() == [1.5, 0.0]
+
+
+WRONG = [
+    (lambda: ShiftUnits(-1), "`most` of ShiftUnits must be a whole number >= 0. Got -1."),
+    (lambda: JitterTimes(-1.0), "`std` of JitterTimes must be >= 0 s. Got -1.0."),
+    (lambda: StretchTime(0.0, 1.0), "`shortest` of StretchTime must be > 0. Got 0.0."),
+    (lambda: StretchTime(1.0, 0.9), "`longest` of StretchTime must be >= `shortest`, 1.0. Got 0.9."),
+    (
+        lambda: ShiftUnits(1)(Spikes.trusted(**{**many(1).__dict__, "unit_shape": (7, 1)}), seeded()),
+        "`spikes` of ShiftUnits must have units in a row. Got unit_shape (7, 1).",
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), WRONG, ids=[rule[1][:40] for rule in WRONG])
+def test_a_broken_rule_is_named(make, message):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 (the message is compared whole)
+        make()
+    assert str(caught.value) == message

@@ -34,6 +34,16 @@ def test_the_upper_bound_holds_for_the_mean_of_a_layer(power):
 
 
 @pytest.mark.parametrize("power", [1, 2])
+def test_the_upper_bound_may_hold_for_each_unit(power):
+    given = counts()
+    value = UpperActivity(3.0, maximum=1.5, power=power, per_unit=True)(given)
+    value.backward()
+    assert value.item() == pytest.approx(3.0 * (3.5**power + 0.5**power) / 6)
+    slopes = [[0.0, 0.0, 3.5 ** (power - 1)], [0.5 ** (power - 1), 0.0, 0.0]]
+    torch.testing.assert_close(given.grad, 3.0 / 6 * power * torch.tensor(slopes, dtype=F64))
+
+
+@pytest.mark.parametrize("power", [1, 2])
 def test_exactly_at_the_bound_there_is_no_penalty(power):
     given = torch.full((2, 3), 2.0, dtype=F64, requires_grad=True)
     value = UpperActivity(1.0, 2.0, power)(given) + LowerActivity(1.0, 2.0)(given)
@@ -44,7 +54,8 @@ def test_exactly_at_the_bound_there_is_no_penalty(power):
 
 def test_the_gradient_is_that_of_the_formula():
     given = torch.rand(3, 4, dtype=F64, requires_grad=True)
-    for penalty in (LowerActivity(2.0, 0.5), UpperActivity(2.0, 0.3, 1), UpperActivity(2.0, 0.3, 2)):
+    penalties = (LowerActivity(2.0, 0.5), *(UpperActivity(2.0, 0.3, p, each) for p in (1, 2) for each in (False, True)))
+    for penalty in penalties:
         assert torch.autograd.gradcheck(penalty, (given,))
 
 

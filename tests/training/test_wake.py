@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from ranvier.layers import Network
+from ranvier.layers import Network, Spiking
 from ranvier.spikes import Spikes
-from ranvier.training import FitConfig, WakeSilent, checkpoint, fit
+from ranvier.training import FitConfig, WakeAfterEpoch, WakeSilent, checkpoint, fit
+from ranvier.training.metrics import Activity
 from ranvier.training.wake import Waker
 from tests.training.tiny import LOSS, equal, tiny_data, tiny_network, weights
 
@@ -154,3 +155,41 @@ def test_impossible_rules_are_refused(arguments: tuple[Any, ...], message: str) 
 def test_a_layer_that_is_not_there_is_refused() -> None:
     with pytest.raises(ValueError, match=r"must name spiking layers \(hidden, output\)\. Got 'hiden'\."):
         Waker(WakeSilent({"hiden": 0.1}), tiny_network())
+
+
+def test_after_an_epoch_those_silent_throughout_are_raised_a_little() -> None:
+    neuron = tiny_network().layers["hidden"].neuron
+    layers = {
+        "hidden": Spiking(5, 12, neuron, recurrent=True),
+        "output": Spiking(12, 3, neuron),
+    }
+    network, seen = Network(**layers), Activity()
+    for hidden in ([[0, 1, 2], [3]], [[4, 5], [*range(6, 11)]]):  # neuron 11 never
+        seen.add(activity(hidden, [[0], [0]]), 2)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    WakeAfterEpoch(["hidden"]).wake(network, seen.never())
+    for name, value in network.state_dict().items():
+        added = value - before[name]
+        raised = added[:, 11:] if name.startswith("layers.hidden") else added[:, :0]
+        assert torch.allclose(raised, torch.tensor(2e-3), atol=1e-6)
+        assert added.count_nonzero() == raised.numel()
+
+
+def test_a_training_wakes_after_its_epochs() -> None:
+    network = tiny_network()
+    with torch.no_grad():
+        network.layers["hidden"].w_in[:, 4] = -1.0
+    before = network.layers["hidden"].w_in.clone()
+    config = replace(CONFIG, epochs=3, wake_after=WakeAfterEpoch(["hidden"], bump=0.25))
+    result = fit(network, LOSS, TRAIN, VALIDATION, config, progress=False)
+    assert result.metrics["silent"]["hidden"] > 0
+    grown = (network.layers["hidden"].w_in - before)[:, 4]
+    assert torch.allclose(grown, torch.tensor(0.75), atol=1e-5)
+
+
+def test_what_is_raised_after_an_epoch_must_be_there() -> None:
+    rule = WakeAfterEpoch("hiden")
+    with pytest.raises(ValueError, match=r"must name spiking layers \(hidden, output\)\. Got 'hiden'\."):
+        fit(tiny_network(), LOSS, TRAIN, VALIDATION, replace(CONFIG, wake_after=rule), progress=False)
+    with pytest.raises(ValueError, match=r"`bump` of WakeAfterEpoch must be > 0\. Got -1\.0\."):
+        WakeAfterEpoch(["hidden"], bump=-1.0)

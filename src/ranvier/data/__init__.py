@@ -1,6 +1,7 @@
 """Data sets, encoders and augmentations: everything ends as `Spikes` and labels."""
 
-from ranvier.data.augment import DropEvents
+from ranvier.data.augment import Augmentations, DropEvents, JitterTimes, ShiftUnits, StretchTime
+from ranvier.data.blend import blend
 from ranvier.data.encode import linear_latency, pixel_latency
 from ranvier.data.events import EventCounts, EventRules
 from ranvier.data.fsdd import Recording, Recordings, fsdd_recordings, load_fsdd
@@ -28,6 +29,14 @@ __all__ = [
     "SpikeFile",
     "Splits",
     "StoredSpikes",
+    "Augmentations",
+    "DropEvents",
+    "JitterTimes",
+    "LabelledSpikes",
+    "ShiftUnits",
+    "Splits",
+    "StretchTime",
+    "blend",
     "collate_labelled",
     "fsdd_recordings",
     "leave_one_out",

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ranvier.layers import check, init
-from ranvier.layers.parameters import NeuronParameters
+from ranvier.layers.parameters import Bounds, NeuronParameters
 from ranvier.neurons import LI, Dynamics, Neuron, dynamics
 from ranvier.neurons.continuous import continuous
 from ranvier.ops.clocked.op import Backend, State
@@ -25,6 +25,7 @@ class Readout(nn.Module):
         neuron: the model, with its values and what of it to learn.
         weights: rule that draws `w_in` [n_in, n_out]; by default normal, a synchronous volley's standard
             deviation being 1.
+        bounds: lowest and highest value, by name, of what the neuron learns; see `Spiking`.
         generator: source of randomness for the weights.
         backend: "auto", "reference" or "numba".
 
@@ -39,6 +40,7 @@ class Readout(nn.Module):
         neuron: Neuron | None = None,
         *,
         weights: init.Initialiser | None = None,
+        bounds: Bounds | None = None,
         generator: torch.Generator | None = None,
         backend: Backend = "auto",
     ) -> None:
@@ -49,7 +51,7 @@ class Readout(nn.Module):
         self.backend: Backend = check.backend("Readout", backend)
         drawn = (weights or init.fan_in(0.0, 1.0))((n_in, n_out), generator)
         self.w_in = nn.Parameter(check.weights("`weights` of Readout", drawn, (n_in, n_out)))
-        self.learned = NeuronParameters(self.neuron)
+        self.learned = NeuronParameters(self.neuron, bounds)
 
     def forward(self, spikes: Spikes, state: State | None = None) -> Float[Tensor, "time batch unit"] | Membrane:
         """What the spikes do to the membranes.

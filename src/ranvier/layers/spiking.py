@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ranvier.gradients import EventProp, Gradient
 from ranvier.layers import check, init
 from ranvier.layers.delays import DelayParameters, Delays
-from ranvier.layers.parameters import NeuronParameters
+from ranvier.layers.parameters import Bounds, NeuronParameters
 from ranvier.neurons import CubaLIF, Dynamics, Neuron, continuous, dynamics
 from ranvier.ops.clocked import clocked
 from ranvier.ops.clocked.op import Backend, State
@@ -34,6 +34,8 @@ class Spiking(nn.Module):
             deviation being 1.
         delays: synaptic delays of the input connections [n_in, n_out], or None.
         recurrent_delays: synaptic delays of the recurrent connections [n_out, n_out], or None.
+        bounds: lowest and highest value, by name, of what the neuron learns: `{"tau_mem": (3e-3, inf)}`. They hold by
+            construction.
         max_spikes_per_unit: in continuous time, a unit that spikes more often in one sample is a runaway.
         overflow: what becomes of one: "raise" an error, or "truncate": silence from there on, counted in the record.
         generator: source of randomness for the weights.
@@ -59,6 +61,7 @@ class Spiking(nn.Module):
         recurrent_weights: init.Initialiser | None = None,
         delays: Delays | None = None,
         recurrent_delays: Delays | None = None,
+        bounds: Bounds | None = None,
         max_spikes_per_unit: int = 1000,
         overflow: Literal["raise", "truncate"] = "raise",
         generator: torch.Generator | None = None,
@@ -83,7 +86,7 @@ class Spiking(nn.Module):
         self.recurrent_delays = (
             None if recurrent_delays is None else DelayParameters(recurrent_delays, (n_out, n_out), generator)
         )
-        self.learned = NeuronParameters(self.neuron)
+        self.learned = NeuronParameters(self.neuron, bounds)
 
     def forward(self, spikes: Spikes, state: State | None = None, forced: Spikes | None = None) -> Spikes:
         """The emitted spikes; see `advance` for the arguments."""

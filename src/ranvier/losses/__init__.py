@@ -3,9 +3,15 @@
 from ranvier.losses.activity import LowerActivity, TargetActivity, UpperActivity
 from ranvier.losses.delta_mse import DeltaMSE
 from ranvier.losses.first_spike import FirstSpikeCrossEntropy
-from ranvier.losses.over_time import IntegralCrossEntropy, MaxOverTimeCrossEntropy, MeanOverTimeCrossEntropy
+from ranvier.losses.over_time import (
+    CrossEntropyOverTime,
+    IntegralCrossEntropy,
+    MaxOverTimeCrossEntropy,
+    MeanOverTimeCrossEntropy,
+)
 
 __all__ = [
+    "CrossEntropyOverTime",
     "DeltaMSE",
     "FirstSpikeCrossEntropy",
     "IntegralCrossEntropy",

@@ -4,6 +4,7 @@ With zeta_i the spikes of unit i in one sample (counts, not rates):
 
     lower:  strength * mean over batch and units of  max(0, minimum - zeta_i)^2
     upper:  strength * mean over the batch of        max(0, mean_i zeta_i - maximum)^power
+            per unit: strength * mean over batch and units of  max(0, zeta_i - maximum)^power
     target: mean over the batch of sum_i  c (zeta_i - target)^2,  c = lower below the target, upper above it
 
 Lower and upper: Zenke & Vogels, Neural Comput. 33:899 (2021). Target: Nowotny, Turner & Knight, Neuromorph. Comput.
@@ -46,17 +47,19 @@ class LowerActivity:
 
 @dataclass(frozen=True)
 class UpperActivity:
-    """Quietens a layer whose units spike more than `maximum` times a sample on average.
+    """Quietens a layer whose units spike more than `maximum` times a sample, on average or each.
 
     Args:
         strength: >= 0.
-        maximum: mean spikes per sample over the layer's units, >= 0.
+        maximum: spikes per sample, the mean over the layer's units or of each unit, >= 0.
         power: 1 or 2.
+        per_unit: whether every unit is held to the maximum, not the mean of the layer.
     """
 
     strength: float
     maximum: float
     power: int = 2
+    per_unit: bool = False
 
     def __post_init__(self) -> None:
         _not_negative(self, "strength", "maximum")
@@ -65,21 +68,24 @@ class UpperActivity:
 
     def __call__(self, counts: Float[Tensor, "batch unit"]) -> Float[Tensor, ""]:
         """The penalty for counts [B, N]."""
-        return self.strength * _mean(torch.relu(_counts(self, counts).mean(1) - self.maximum) ** self.power)
+        counts = _counts(self, counts)
+        level = counts if self.per_unit else counts.mean(1)
+        return self.strength * _mean(torch.relu(level - self.maximum) ** self.power)
 
 
 @dataclass(frozen=True)
 class TargetActivity:
     """Pulls every unit towards `target` spikes a sample.
 
-    The jump at a spike that the gradient becomes in an EventProp layer is 2 c (zeta - target) / batch size. The
-    literature's strengths have the 2 and the threshold in them, and go with membrane adjoints smaller by tau_mem.
+    In an EventProp layer the gradient becomes the jump dL/dV += 2 c (zeta - target) / (batch size threshold) at every
+    spike. The literature's strengths are other numbers for the same pull: see `published`.
 
     Args:
         lower: strength for units below the target, >= 0.
         upper: strength for units above it, >= 0.
-        target: spikes per sample and unit, >= 0.
-        over_batch: whether a unit's count is its mean over the batch, so that samples may differ.
+        target: spikes per sample and unit, >= 0; the literature's for spoken digits is 14.
+        over_batch: whether a unit's count is its mean over the batch, so that samples may differ (the authors'
+            AVG_SNSUM).
     """
 
     lower: float
@@ -89,6 +95,31 @@ class TargetActivity:
 
     def __post_init__(self) -> None:
         _not_negative(self, "lower", "upper", "target")
+
+    @classmethod
+    def published(
+        cls, strength: float, target: float, *, tau_mem: float, threshold: float = 1.0, over_batch: bool = False
+    ) -> TargetActivity:
+        """The penalty of a strength as the literature gives it, 1e-12 to 1e-7: strength tau_mem^2 threshold / 2.
+
+        The authors' code takes c' (zeta - target) / batch size off their membrane adjoint lambda at every spike (2 and
+        threshold absorbed), and drives it by the loss divided by tau_mem, so that it is dL/dV / -tau_mem^2 with tau_mem
+        in ms. 5e-10 at 20 ms is 1e-7.
+
+        Args:
+            strength: c', below and above the target, >= 0.
+            target: spikes per sample and unit, >= 0.
+            tau_mem: membrane time constant of the layer, s, > 0.
+            threshold: of the layer, > 0.
+            over_batch: see the class.
+        """
+        what = "of TargetActivity.published"
+        strength, ms = (
+            number(f"`strength` {what}", strength, ">= 0"),
+            number(f"`tau_mem` {what}", tau_mem, "> 0", "s") * 1e3,
+        )
+        own = strength * ms**2 * number(f"`threshold` {what}", threshold, "> 0") / 2
+        return cls(own, own, target, over_batch)
 
     def __call__(self, counts: Float[Tensor, "batch unit"]) -> Float[Tensor, ""]:
         """The penalty for counts [B, N]."""

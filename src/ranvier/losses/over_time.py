@@ -1,18 +1,24 @@
-"""Cross-entropy on one number per output unit taken from its membrane, on either engine.
+"""Cross-entropy of membranes, on either engine: of one number per output unit, or at every moment.
 
 A readout gives traces [time, batch, unit] on a grid and a `Membrane` in continuous time; every loss here takes both.
+With the softmax p of the scores x, its gradient is that of the loss as stated, by a membrane of one sample of B:
 
-    integral:  x_k = (1/T) integral of V_k(t) w(t) dt,  w = 1, 1 - t/T, exp(-t/T) or 1 / (1 + exp((t/T - 0.5) / 0.2))
+    integral:  x_k = (1/T) integral of V_k(t) w(t) dt             dL/dV_k(t) = (p_k - [k = label]) w(t) / (T B)
+               w = 1, 1 - t/T, exp(-t/T) or 1 / (1 + exp((t/T - 0.5) / 0.2))
+    maximum:   x_k = max over t of V_k(t)                         (p_k - [k = label]) / B at the maximum
+    over time: L = (1/T) integral of -ln p_label(t) dt            (p_k(t) - [k = label]) / (T B), p that of V(t)
 
 Nowotny, Turner & Knight, Neuromorph. Comput. Eng. (2025), arXiv 2212.01232, where they shape the loss of EventProp:
-a weight that falls with time rewards an early answer.
+a weight that falls with time rewards an early answer. Their code has all gradients smaller by tau_mem, and that of the
+maximum by T once more; with penalties on activity that matters (`TargetActivity.published`), to Adam alone it does not.
+Their weight by input activity is `InputWeighted`, a layer after the readout, under the plain mean.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import torch
 from jaxtyping import Float, Int64, Integer
@@ -43,6 +49,9 @@ class _OverTime(ABC):
         labels = class_labels(type(self).__name__, labels, *scores.shape)
         if not len(labels):
             return scores.sum() * 0.0
+        return self._of_scores(scores, labels)
+
+    def _of_scores(self, scores: Tensor, labels: Tensor) -> Tensor:
         return torch.nn.functional.cross_entropy(scores, labels)
 
     def predict(self, output: Float[Tensor, "time batch unit"] | Membrane) -> Int64[Tensor, " batch"]:
@@ -68,7 +77,9 @@ class _OverTime(ABC):
 class MaxOverTimeCrossEntropy(_OverTime):
     """Scores are the membranes' maxima over time.
 
-    Steps of a trace that tie for the maximum share its gradient. In continuous time see `Membrane.maximum`.
+    Steps of a trace that tie for the maximum share its gradient. In continuous time see `Membrane.maximum`. A maximum
+    at an event that bends the membrane downwards moves with that event; a grid, however fine, misses that part of the
+    gradient.
     """
 
     def scores(self, output: Float[Tensor, "time batch unit"] | Membrane) -> Float[Tensor, "batch unit"]:
@@ -111,6 +122,34 @@ class IntegralCrossEntropy(_OverTime):
         n_steps = output.shape[0]
         elapsed = torch.arange(n_steps, dtype=output.dtype, device=output.device) / n_steps
         return (output * _weigh(self.weight, elapsed)[:, None, None]).mean(0)
+
+
+@dataclass(frozen=True)
+class CrossEntropyOverTime(_OverTime):
+    """The mean over time of the cross-entropy at every moment; see the module's docstring.
+
+    Scores are the mean log-probabilities over time, so that the class predicted is the one whose loss is lowest; it is
+    also the one with the largest mean membrane. On a grid the moments are its steps.
+
+    Args:
+        moments: in continuous time the integral is the mean over so many moments, equally far apart, >= 1.
+    """
+
+    moments: int = 1000
+
+    def __post_init__(self) -> None:
+        if not isinstance(cast(object, self.moments), int) or isinstance(self.moments, bool) or self.moments < 1:
+            raise ValueError(f"`moments` of CrossEntropyOverTime must be a whole number >= 1. Got {self.moments!r}.")
+
+    def scores(self, output: Float[Tensor, "time batch unit"] | Membrane) -> Float[Tensor, "batch unit"]:
+        """See `_OverTime`."""
+        if isinstance(output, Membrane):
+            middles = (torch.arange(self.moments, dtype=torch.float64) + 0.5) / self.moments
+            output = output.at(middles * output.spikes.duration)
+        return output.log_softmax(-1).mean(0)
+
+    def _of_scores(self, scores: Tensor, labels: Tensor) -> Tensor:
+        return torch.nn.functional.nll_loss(scores, labels)
 
 
 def _weigh(weight: Weight, elapsed: Tensor) -> Tensor:

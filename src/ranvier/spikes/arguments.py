@@ -124,6 +124,27 @@ def collatable(batch: Sequence[Spikes]) -> None:
             raise ValueError(f"`batch` of collate must have marks everywhere or nowhere. Got a mixture at {position}.")
 
 
+def mergeable(parts: Sequence[Spikes]) -> None:
+    """Refuse to put spikes of different samples, grids or durations side by side."""
+    if not parts:
+        raise ValueError("`parts` of merge must hold at least one Spikes. Got none.")
+    first = parts[0]
+    for position, spikes in enumerate(parts):
+        if not hasattr(spikes, "offsets"):
+            raise TypeError(f"`parts` of merge must hold Spikes. Got {check.kind(spikes)} at {position}.")
+        for name in ("n_samples", "duration", "dt"):
+            if getattr(spikes, name) != getattr(first, name):
+                raise ValueError(
+                    f"`parts` of merge must share one `{name}`. "
+                    f"Got {getattr(first, name)} and, at {position}, {getattr(spikes, name)}."
+                )
+        if spikes.times.device != first.times.device:
+            raise ValueError(
+                f"`parts` of merge must share one device. Got {first.times.device} and, at {position}, "
+                f"{spikes.times.device}."
+            )
+
+
 def griddable(spikes: Spikes, dt: float, coincident: str) -> int:
     """The number of steps of a grid of `dt` over these spikes."""
     if coincident not in ("sum", "one"):

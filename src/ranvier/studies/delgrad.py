@@ -17,6 +17,8 @@ gradient where its share of one weight's is above 0.2; here the slope is bounded
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -45,7 +47,7 @@ def build(config: RunConfig) -> Study:
         duration=config.duration,
     )
     rules = Delays(longest=config.tau_syn, initial=_sigmoid_of_normal(config.tau_syn, 0.25))
-    layers: dict[str, Delay | Spiking] = {}
+    layers: dict[str, Any] = {}  # as Network takes them
     n_in = splits.train.inputs.n_units
     for name, before, n_out in (("hidden", "input", config.hidden), ("output", "hidden", _N_OUT)):
         if config.delays == "axonal":

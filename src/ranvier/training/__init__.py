@@ -2,6 +2,18 @@
 
 from ranvier.training.evaluate import Evaluation, Loss, evaluate
 from ranvier.training.fit import FitConfig, FitResult, fit
-from ranvier.training.wake import WakeSilent
+from ranvier.training.schedule import EaseIn, Plateau
+from ranvier.training.wake import WakeAfterEpoch, WakeSilent
 
-__all__ = ["Evaluation", "FitConfig", "FitResult", "Loss", "WakeSilent", "evaluate", "fit"]
+__all__ = [
+    "EaseIn",
+    "Evaluation",
+    "FitConfig",
+    "FitResult",
+    "Loss",
+    "Plateau",
+    "WakeAfterEpoch",
+    "WakeSilent",
+    "evaluate",
+    "fit",
+]

@@ -20,7 +20,7 @@ from ranvier.training.guard import Guard
 from ranvier.training.metrics import Activity
 from ranvier.training.threads import thread_count
 from ranvier.training.view import SoFar
-from ranvier.training.wake import Waker
+from ranvier.training.wake import WakeAfterEpoch, Waker
 
 _MANY_WEIGHTS = 1_000_000
 
@@ -40,6 +40,7 @@ class Task:
     optimiser: torch.optim.Optimizer
     guard: Guard
     waker: Waker | None = None
+    wake_after: WakeAfterEpoch | None = None
 
     @property
     def step_threads(self) -> int | None:
@@ -68,7 +69,12 @@ def generator_of(seed: int, epoch: int) -> torch.Generator:
 
 
 def train_epoch(
-    task: Task, epoch: int, seed: int, batch_size: int, after_batch: Callable[[int, float, SoFar], None]
+    task: Task,
+    epoch: int,
+    seed: int,
+    batch_size: int,
+    after_batch: Callable[[int, float, SoFar], None],
+    before_batch: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
     """Train on every sample once, in an order of this epoch's own, and tell what happened.
 
@@ -77,6 +83,7 @@ def train_epoch(
         epoch: from 1.
         seed: of the run.
         batch_size: samples per step; the last batch holds the rest.
+        before_batch: called with the number of batches done in this epoch; sets the learning rate.
         after_batch: called with the number of samples done, the batch's loss, and what tells accuracy and rates.
 
     Returns:
@@ -92,9 +99,13 @@ def train_epoch(
     order = torch.randperm(n_samples, generator=source)
     done, started = 0, time.monotonic()
     for chosen in order.split(batch_size):
+        if before_batch is not None:
+            before_batch(sums.n_batches)
         done += len(chosen)
         loss = _step(task, chosen, source, sums, f"epoch {epoch}, batch {sums.n_batches + 1}")
         after_batch(done, loss, partial(_so_far, sums, done))
+    if task.wake_after is not None:
+        task.wake_after.wake(task.network, sums.activity.never())
     seconds = time.monotonic() - started
     return _told(sums, n_samples, seconds)
 

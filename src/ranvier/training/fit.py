@@ -6,7 +6,8 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, fields
-from math import isfinite
+from functools import partial
+from math import ceil, isfinite
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,10 @@ from ranvier.training.epoch import Augment, Regularisers, Task, train_epoch
 from ranvier.training.evaluate import Loss, evaluate
 from ranvier.training.guard import Guard
 from ranvier.training.keeper import FolderKeeper, Keeper
+from ranvier.training.schedule import EaseIn, Plateau, Rates
 from ranvier.training.threads import thread_count
 from ranvier.training.view import view
-from ranvier.training.wake import Waker, WakeSilent
+from ranvier.training.wake import WakeAfterEpoch, Waker, WakeSilent
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,14 @@ class FitConfig:
         learning_rate: Adam's in the first epoch, > 0.
         decay: factor on the learning rates every `decay_every` epochs, > 0.
         decay_every: epochs from one decay to the next, >= 1.
+        ease_in: a slow start over the first batches, or None; all rates share it.
+        plateau: cuts of all rates where training accuracy stops rising, or None.
         rates: learning rates of their own in the first epoch, > 0, by what the names of parameters begin with, such
             as "hidden.delays" or "hidden"; where several fit, the longest counts.
         betas: Adam's two memories, each in [0, 1).
         eps: Adam's floor under the root of the second moment, > 0.
         wake: how silent neurons are woken; None leaves them to the gradients.
+        wake_after: how neurons that were silent for an epoch are raised after it, or None.
         seed: of the order of the samples and of augmentation, >= 0; weights are drawn before, by who builds
             the network.
         threads: torch's thread count while training; None keeps the caller's. The same count is needed for
@@ -56,10 +61,13 @@ class FitConfig:
     learning_rate: float = 5e-3
     decay: float = 0.95
     decay_every: int = 1
+    ease_in: EaseIn | None = None
+    plateau: Plateau | None = None
     rates: Mapping[str, float] = field(default_factory=dict)
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     wake: WakeSilent | None = None
+    wake_after: WakeAfterEpoch | None = None
     seed: int = 0
     threads: int | None = None
 
@@ -150,12 +158,14 @@ def fit(
         choosable(f"`{name}` of fit", data)
     guard = Guard(network)
     groups = _groups(guard, config)
-    first_rates = [group["lr"] for group in groups]
     optimiser = torch.optim.Adam(groups, config.learning_rate, betas=config.betas, eps=config.eps, fused=True)
+    rates = Rates(config, optimiser, ceil(len(train) / config.batch_size))
     waker = None if config.wake is None else Waker(config.wake, network)
-    task = Task(network, loss, train, regularisers or {}, augment, optimiser, guard, waker)
+    if config.wake_after is not None:
+        config.wake_after.chosen(network)  # refuses other names before anything runs
+    task = Task(network, loss, train, regularisers or {}, augment, optimiser, guard, waker, config.wake_after)
     keeper = Keeper() if run_dir is None else FolderKeeper(Path(run_dir), resume=resume)
-    so_far, settings = _start(keeper.loaded, config, network, optimiser, waker)
+    so_far, settings = _start(keeper.loaded, config, network, optimiser, rates, waker)
     with ExitStack() as around:
         screen = around.enter_context(view(show=progress))
         around.enter_context(closing(keeper))
@@ -166,12 +176,13 @@ def fit(
         keeper.begin(so_far.epoch)
         for epoch in range(so_far.epoch + 1, config.epochs + 1):
             started = time.monotonic()
-            decayed = config.decay ** ((epoch - 1) // config.decay_every)
-            for group, first_rate in zip(optimiser.param_groups, first_rates, strict=True):
-                group["lr"] = first_rate * decayed
             screen.begin_epoch(epoch, config.epochs, len(train))
-            trained = train_epoch(task, epoch, config.seed, config.batch_size, screen.batch)
+            trained = train_epoch(
+                task, epoch, config.seed, config.batch_size, screen.batch, before_batch=partial(rates.set, epoch)
+            )
             guard.look_at_weights(f"epoch {epoch}, after its last batch")
+            last_share = rates.share(epoch, ceil(len(train) / config.batch_size) - 1)
+            rates.end_epoch(trained["train_accuracy"])
             checked = evaluate(network, loss, validation)
             better = checked.accuracy > so_far.best_validation
             so_far = FitResult(
@@ -182,14 +193,14 @@ def fit(
                     "validation_loss": checked.loss,
                     "validation_accuracy": checked.accuracy,
                     "validation_ties": checked.ties,
-                    "learning_rate": config.learning_rate * decayed,
+                    "learning_rate": config.learning_rate * last_share,
                 },
                 best_epoch=epoch if better else so_far.best_epoch,
                 best_validation=checked.accuracy if better else so_far.best_validation,
                 seconds=so_far.seconds + time.monotonic() - started,
                 samples=so_far.samples + len(train),
             )
-            rest = {"optimiser": optimiser.state_dict(), "settings": settings}
+            rest = {"optimiser": optimiser.state_dict(), "settings": settings, "rates": rates.state_dict()}
             if waker is not None:
                 rest["waker"] = waker.state_dict()
             keeper.keep(asdict(so_far), network.state_dict(), rest, best=better)
@@ -220,9 +231,10 @@ def _start(
     config: FitConfig,
     network: nn.Module,
     optimiser: torch.optim.Optimizer,
+    rates: Rates,
     waker: Waker | None,
 ) -> tuple[FitResult, dict[str, Any]]:
-    """How far the training is and the settings it keeps, with network, optimiser and waker as they were then."""
+    """How far the training is and the settings it keeps, with network, optimiser, rates and waker as they were."""
     settings = asdict(config)
     del settings["epochs"]
     if loaded is None:
@@ -239,6 +251,8 @@ def _start(
     except RuntimeError as error:
         raise RunError("`network` of fit must be built as when the run was started. Got other layers.") from error
     optimiser.load_state_dict(content["optimiser"])
+    if "rates" in content:  # absent from runs older than cuts
+        rates.load_state_dict(content["rates"])
     if waker is not None:
         waker.load_state_dict(content["waker"])
     return FitResult(**{known.name: content[known.name] for known in fields(FitResult)}), kept

@@ -52,6 +52,10 @@ class Activity:
         seconds = max(self.n_samples, 1) * (self._duration or 1.0)
         return {name: n / (self._per_unit[name].numel() * seconds) for name, n in self.n_events.items()}
 
+    def never(self) -> dict[str, Tensor]:
+        """Which units never spiked, bool [N] by layer."""
+        return {name: counts == 0 for name, counts in self._per_unit.items()}
+
     def silent(self) -> dict[str, float]:
         """Fraction of units that never spiked, by layer."""
         return {name: float((counts == 0).double().mean()) for name, counts in self._per_unit.items()}

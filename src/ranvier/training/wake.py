@@ -1,17 +1,18 @@
 """Waking silent neurons: a neuron without spikes has no gradient of spike times, so its weights are raised instead.
 
 Where too many spikes are missing in a batch, a bump of the weights takes the place of the gradient step. Göltz, Kriener
-et al., Nat. Mach. Intell. 3:823 (2021); Göltz et al., Nat. Commun. 16:8245 (2025).
+et al., Nat. Mach. Intell. 3:823 (2021); Göltz et al., Nat. Commun. 16:8245 (2025). Gentler: neurons silent for a whole
+epoch are raised a little after it. Nowotny, Turner & Knight, Neuromorph. Comput. Eng. (2025), arXiv 2212.01232.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ranvier.layers import Spiking
 from ranvier.neurons.number import number
@@ -43,6 +44,47 @@ class WakeSilent:
         object.__setattr__(self, "tolerated", shares)
 
 
+@dataclass(frozen=True)
+class WakeAfterEpoch:
+    """After each epoch, all incoming weights of neurons that did not spike once in it grow by `bump`.
+
+    Incoming weights are the input's and the recurrent ones.
+
+    Args:
+        layers: names of spiking layers.
+        bump: what is added, > 0.
+    """
+
+    layers: Sequence[str]
+    bump: float = 2e-3
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bump", number("`bump` of WakeAfterEpoch", self.bump, "> 0"))
+        object.__setattr__(self, "layers", (self.layers,) if isinstance(self.layers, str) else tuple(self.layers))
+
+    def chosen(self, network: nn.Module) -> dict[str, Spiking]:
+        """The layers of a network that are named.
+
+        Raises:
+            ValueError: one is no spiking layer of it.
+        """
+        spiking = _spiking(network)
+        for name in self.layers:
+            if name not in spiking:
+                raise ValueError(
+                    f"`layers` of WakeAfterEpoch must name spiking layers ({', '.join(spiking)}). Got {name!r}."
+                )
+        return {name: spiking[name] for name in self.layers}
+
+    @torch.no_grad()
+    def wake(self, network: nn.Module, never: Mapping[str, Tensor]) -> None:
+        """Raise the weights of those that never spiked, bool [N] by layer."""
+        for name, layer in self.chosen(network).items():
+            for weights in (layer.w_in, layer.w_rec):
+                if weights is not None:
+                    weights += self.bump * never[name]
+
+
 class Waker:
     """Applies a `WakeSilent` batch by batch. Its state goes into checkpoints.
 
@@ -55,8 +97,7 @@ class Waker:
     """
 
     def __init__(self, rule: WakeSilent, network: nn.Module) -> None:
-        named = ((name.removeprefix("layers."), module) for name, module in network.named_modules())
-        spiking = {name: module for name, module in named if isinstance(module, Spiking) and "." not in name}
+        spiking = _spiking(network)
         for name in rule.tolerated:
             if name not in spiking:
                 raise ValueError(
@@ -87,3 +128,9 @@ class Waker:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
         self._last, self._bump = state["last"], state["bump"]
+
+
+def _spiking(network: nn.Module) -> dict[str, Spiking]:
+    """The spiking layers whose activity a network tells, by name."""
+    named = ((name.removeprefix("layers."), module) for name, module in network.named_modules())
+    return {name: module for name, module in named if isinstance(module, Spiking) and "." not in name}
