@@ -24,14 +24,14 @@ _ROOMS = {
         "UpperActivity",
     ),
     "audit": ("check_gradients",),
-    "data": ("LabelledSpikes", "load_fashion_mnist", "load_mnist", "load_yinyang"),
+    "data": ("Cochlea", "LabelledSpikes", "load_fashion_mnist", "load_mnist", "load_yinyang"),
     "training": ("FitConfig", "WakeSilent", "fit"),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 
 if TYPE_CHECKING:
     from ranvier.audit import check_gradients
-    from ranvier.data import LabelledSpikes, load_fashion_mnist, load_mnist, load_yinyang
+    from ranvier.data import Cochlea, LabelledSpikes, load_fashion_mnist, load_mnist, load_yinyang
     from ranvier.gradients import Esser, EventProp, SigmoidDerivative, SuperSpike, Surrogate
     from ranvier.layers import Delay, Delays, Network, Readout, Spiking, init
     from ranvier.losses import (
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LI",
     "LIF",
+    "Cochlea",
     "CubaLIF",
     "Delay",
     "Delays",
