@@ -41,7 +41,7 @@ def run(options: Encode) -> dict[str, Any]:
                 progress=_Bar(shown) if sys.stderr.isatty() else _say_if_any,
             )
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("the same command") from None
+        raise KeyboardInterrupt("the same command.") from None
     return _result(converted, options, cochlea, time.monotonic() - started)
 
 
@@ -51,7 +51,7 @@ def _result(converted: Converted, options: Encode, cochlea: Cochlea, seconds: fl
         if count < cochlea.channels:
             _say(
                 f"Recordings at {rate} Hz reach {count} of {cochlea.channels} channels: the first "
-                f"{cochlea.channels - count} answer to tones above {rate / 2:g} Hz, and spike by chance."
+                f"{cochlea.channels - count} answer to tones above {rate / 2:g} Hz and hardly to these recordings."
             )
     for what, names in (("silent", converted.silent), ("clipped", converted.clipped)):
         if names:

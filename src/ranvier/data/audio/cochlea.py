@@ -10,9 +10,11 @@ import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ranvier.data.audio import checks, reference, transfer
 from ranvier.data.audio.basilar import BasilarMembrane
@@ -24,7 +26,7 @@ from ranvier.data.audio.sound import fingerprint, prepare
 if TYPE_CHECKING:
     from ranvier.spikes import Spikes
 
-Array = np.ndarray[Any, Any]
+Array = NDArray[Any]
 _PACKAGE = "ranvier.data.audio"
 _SERIES = (("terms", 12), ("largest", 0.5))  # -log(1 - p) to 1e-13 up to p = 0.5, by log1p beyond
 
@@ -95,10 +97,10 @@ class Cochlea:
         """Frequency that each channel answers to, Hz [channels], falling."""
         return self.membrane.resonances(self.membrane.places(self.channels))
 
-    def covered_channels(self, sample_rate: float) -> Array:
+    def covered_channels(self, sample_rate: float | int) -> Array:
         """Which channels a recording can reach: bool [channels], false where half its sampling rate is below resonance.
 
-        The others answer only weakly to lower tones, and spike by chance: at 8 kHz, a third of 700.
+        The others answer only weakly to lower tones, and spike mostly by chance: at 8 kHz, a third of 700.
 
         Args:
             sample_rate: of the recording, Hz, > 0.
@@ -109,7 +111,7 @@ class Cochlea:
     def __call__(
         self,
         waveform: Array,
-        sample_rate: float,
+        sample_rate: float | int,
         *,
         seed: int = 0,
         threads: int = 1,
@@ -149,7 +151,7 @@ class Cochlea:
     def hear(
         self,
         waveform: Array,
-        sample_rate: float,
+        sample_rate: float | int,
         *,
         seed: int = 0,
         threads: int = 1,
@@ -171,7 +173,7 @@ class Cochlea:
         order = np.lexsort((channels, steps))
         return Heard(steps[order], channels[order], n_steps)
 
-    def prepare(self, waveform: Array, sample_rate: float) -> Array:
+    def prepare(self, waveform: Array, sample_rate: float | int) -> Array:
         """The sound that the membrane gets: resampled, scaled, faded. Float64."""
         return prepare(waveform, sample_rate, self.sample_rate, self.rms, self.fade_in, self.fade_out)
 
@@ -287,6 +289,6 @@ def _checked(sound: Array) -> Array:
     return ready
 
 
-def _check_rate(sample_rate: float) -> None:
-    if not (isinstance(sample_rate, (int, float)) and math.isfinite(sample_rate) and sample_rate > 0):
+def _check_rate(sample_rate: float | int) -> None:
+    if not (isinstance(sample_rate, Real) and math.isfinite(sample_rate) and sample_rate > 0):
         raise ValueError(f"`sample_rate` must be a finite number of Hz > 0. Got {sample_rate!r}.")

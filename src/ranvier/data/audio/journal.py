@@ -96,6 +96,7 @@ class Journal:
         self._end, self._size = 0, self._file.seek(0, 2)
         first = self._next()
         if first is None:
+            self._check_own()
             self._append({"settings": settings}, b"")
         elif first.about != {"settings": settings}:
             got = _differs(first, settings)
@@ -104,6 +105,13 @@ class Journal:
             self._places[place.about.pop("name")] = place
         with suppress(OSError):
             self._file.truncate(self._end)
+
+    def _check_own(self) -> None:
+        """A file whose first record is not whole holds the beginning of one, or nothing, or is not ours."""
+        self._file.seek(0)
+        start = self._file.read(len(_MAGIC))
+        if start != _MAGIC[: len(start)]:
+            raise RunError(f"{self.path} must be a file that an interrupted conversion left. Got another one.")
 
     def _next(self) -> _Place | None:
         """The record at the end of what was read so far, or None if there is no whole one."""

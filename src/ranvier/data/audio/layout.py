@@ -22,11 +22,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ranvier.data.audio.extra import need
 from ranvier.errors import RunError
 
-Array = np.ndarray[Any, Any]
+Array = NDArray[Any]
 UNITS = 1 << 16  # channels that uint16 can name
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ranvier.data.audio.extra import need
 from ranvier.errors import DataError
 
-Array = np.ndarray[Any, Any]
+Array = NDArray[Any]
 LabelFrom = Literal["name", "folder"]
 SUFFIXES = (".wav", ".flac")
 FULL_SCALE = 1 - 2**-7  # the largest 8-bit sample is one quantum below 1

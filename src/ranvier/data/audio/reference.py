@@ -9,12 +9,13 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ranvier.data.audio.basilar import BasilarMembrane
 from ranvier.data.audio.bushy_cell import BushyCell, steps_of
 from ranvier.data.audio.hair_cell import HairCell
 
-Array = np.ndarray[Any, Any]
+Array = NDArray[Any]
 
 
 def velocity(sound: Array, sample_rate: int, membrane: BasilarMembrane, places: Array) -> Array:
@@ -32,7 +33,7 @@ def velocity(sound: Array, sample_rate: int, membrane: BasilarMembrane, places: 
     n_bins = len(sound) // 2 + 1
     omega = 2 * np.pi * np.linspace(1.0, sample_rate / 2, n_bins)
     spectrum = np.fft.fft(sound)[:n_bins]
-    return np.stack([np.fft.ifft(spectrum * membrane.transfer(omega, np.asarray(x))).real for x in places])
+    return np.stack([np.fft.ifft(spectrum * membrane.transfer(omega, x)).real for x in places[:, None]])
 
 
 def release(velocity: Array, dt: float, cell: HairCell) -> Array:

@@ -6,14 +6,15 @@ import hashlib
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ranvier.data.audio.extra import need
 
-Array = np.ndarray[Any, Any]
+Array = NDArray[Any]
 
 
 def prepare(
-    sound: Array, sample_rate: float, to_rate: int, rms: float, fade_in: float | None, fade_out: float | None
+    sound: Array, sample_rate: float | int, to_rate: int, rms: float, fade_in: float | None, fade_out: float | None
 ) -> Array:
     """Resample, then scale to `rms`, then fade in and out with half Hann windows.
 
@@ -47,7 +48,7 @@ def _half_hann(n: int) -> Array:
     return np.sin(np.pi / 2 * np.arange(n) / max(n, 1)) ** 2
 
 
-def fingerprint(sound: Array, sample_rate: float, seed: int) -> Array:
+def fingerprint(sound: Array, sample_rate: float | int, seed: int) -> Array:
     """Key of the random fibres, uint64 [2]: of the seed and of what is heard, nothing else."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(f"{seed} {sample_rate}\n".encode())

@@ -11,10 +11,11 @@ from collections import OrderedDict
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ranvier.data.audio.basilar import BasilarMembrane
 
-Array = np.ndarray[Any, Any]
+Array = NDArray[Any]
 
 LANES = 16  # channels per block: their velocities of a second are 1.5 MB
 GUARD = 768  # steps of silence behind a sound at least: what wraps around ends there
