@@ -146,9 +146,7 @@ def test_other_settings_do_not_continue_a_conversion(digits, tmp_path, monkeypat
 
 def test_nothing_readable_is_an_error(tmp_path):
     (tmp_path / "a_b_1.wav").write_text("no sound")
-    with pytest.raises(
-        DataError, match=r"At least one of 1 files must be readable. Got none: a_b_1.wav holds no sound"
-    ):
+    with pytest.raises(DataError, match=r"At least one of 1 files must be readable. Got none: a_b_1.wav"):
         convert([tmp_path], tmp_path / "s.h5", EAR)
     assert not (tmp_path / "s.h5").exists()
 
