@@ -15,7 +15,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 
-from ranvier.data.audio import BasilarMembrane, Cochlea, reference
+from ranvier.data.audio import BasilarMembrane, Cochlea, reference, transfer
 from ranvier.data.audio.recordings import decode
 
 mpl.use("Agg")
@@ -36,7 +36,10 @@ def recordings(path: Path, n: int) -> dict[str, tuple[Array, int]]:
 
 def rates(sounds: dict[str, tuple[Array, int]], axes: Any) -> dict[Cochlea, list[Any]]:
     """Mean rate per channel on speech and in silence; returns what was heard."""
-    heard = {ear: [ear.hear(*sound) for sound in sounds.values()] for ear in LABELS}
+    heard = {}
+    for ear in LABELS:
+        heard[ear] = [ear.hear(*sound) for sound in sounds.values()]
+        transfer.forget()
     seconds = sum(one.n_steps for one in heard[PUBLISHED]) * PUBLISHED.dt
     covered = PUBLISHED.covered_channels(8000)
     for ear in LABELS:
@@ -47,8 +50,9 @@ def rates(sounds: dict[str, tuple[Array, int]], axes: Any) -> dict[Cochlea, list
         print(
             f"covered {rate[covered].mean():.2f} Hz, uncovered {rate[~covered].mean():.2f} Hz, most {rate.max():.1f} Hz"
         )
-    silent = PUBLISHED.hear(np.zeros(160_000), 8000)
-    rate = np.bincount(silent.channels, minlength=700) / 20
+    rest = np.full((700, 24_000), PUBLISHED.hair_cell.rest().c * PUBLISHED.hair_cell.firing * PUBLISHED.dt)
+    _, silent = PUBLISHED.bushy(rest, np.random.default_rng(0))
+    rate = np.bincount(silent, minlength=700)
     print(f"silence: {rate.mean():.2f} Hz per channel")
     axes.axhline(rate.mean(), color="k", ls=":", lw=1, label="silence")
     axes.axvspan(0, np.nonzero(covered)[0][0], color="0.9", label="beyond 4 kHz: not covered")
@@ -111,7 +115,7 @@ def tonotopy(sounds: dict[str, tuple[Array, int]], sweep_axes: Any, digit_axes: 
 def locking(axes: Any) -> None:
     """Vector strength of the spikes at the places a tone moves most."""
     ear = Cochlea(fade_in=0.01, fade_out=0.01)
-    frequencies = np.geomspace(120, 4000, 13)
+    frequencies = np.geomspace(120, 4000, 11)
     strengths, few = [], []
     for frequency in frequencies:
         time = np.arange(96_000) / 48_000

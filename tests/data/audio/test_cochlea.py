@@ -172,7 +172,8 @@ def test_an_8_khz_recording_does_not_reach_its_uncovered_channels():
 
     full, low = moves(noise(0.1), 48_000), moves(noise(0.1, 8000), 8000)
     assert (low[uncovered][:7] < 0.4 * full[uncovered][:7]).all(), "half an octave above, or more"
-    assert (low[~uncovered][2:] > 1.5 * full[~uncovered][2:]).all(), "the same loudness on fewer channels"
+    middle = (cochlea.resonances() > 500) & (cochlea.resonances() < 3000)
+    assert low[middle].mean() > 1.5 * full[middle].mean(), "the same loudness on fewer channels"
 
 
 @pytest.mark.parametrize("sample_rate", [8000, 44_100, 48_000, 96_000, 11_025.5])

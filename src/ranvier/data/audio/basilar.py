@@ -15,7 +15,7 @@ with the Hankel function H0 of the first kind and the input impedance Z. Sieroka
 
 The damping's sign, -i w R, and H0 of the first kind are those of waves e^(-iwt), but the data sets' conversion applies
 v(w, x) to a discrete Fourier transform, whose waves are e^(+iwt). Its membrane therefore answers backwards in time: low
-channels move *before* a click, by up to 30 ms. `causal=True` takes the conjugate of v and lets the wave travel forward.
+channels move *before* a click, by up to 20 ms. `causal=True` takes the conjugate of v and lets the wave travel forward.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from ranvier.data.audio import checks
 from ranvier.data.audio.extra import need
 
 Array = NDArray[Any]
+_BASE = np.zeros(1)
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,10 @@ class BasilarMembrane:
             places: x, cm.
         """
         special = need("scipy.special")
-        here, base = self._phase(omega, places), self._phase(omega, np.zeros_like(places))
+        here, base = self._phase(omega, places), self._phase(omega, _BASE)
         # hankel1e(0, z) = H0(z) e^(-iz) neither over- nor underflows
         pressure = np.sqrt(here / self._wave_number(omega, places)) * special.hankel1e(0, here)
-        pressure_at_base = np.sqrt(base / self._wave_number(omega, np.zeros_like(places))) * special.hankel1e(0, base)
+        pressure_at_base = np.sqrt(base / self._wave_number(omega, _BASE)) * special.hankel1e(0, base)
         ratio = pressure / pressure_at_base * np.exp(1j * (here - base))
         velocity = 2 * omega / self._xi(omega, places) * ratio * self._impedance(omega)
         return np.conj(velocity) if self.causal else velocity
@@ -113,8 +114,8 @@ class BasilarMembrane:
     def _phase(self, omega: Array, places: Array) -> Array:
         """G. The substitution u = e^(-a x/2) makes xi a quadratic in u, whose square root integrates to a logarithm."""
         inertia = np.sqrt(self.stiffness_offset + self.mass * omega**2)
-        start = 2 * self._wave_number(omega, np.zeros_like(places)) / self.stiffness_decay
-        logarithm = np.log(self._argument(omega, np.zeros_like(places)) / self._argument(omega, places))
+        start = 2 * self._wave_number(omega, _BASE) / self.stiffness_decay
+        logarithm = np.log(self._argument(omega, _BASE) / self._argument(omega, places))
         scale = 2j * omega * np.sqrt(self.density / self.height) / (self.stiffness_decay * inertia)
         return start - scale * logarithm
 
