@@ -41,6 +41,7 @@ _ROOMS = {
         "load_ssc",
         "load_yinyang",
     ),
+    "data": ("Cochlea", "LabelledSpikes", "load_fashion_mnist", "load_mnist", "load_yinyang"),
     "training": ("FitConfig", "WakeSilent", "fit"),
     "data": ("LabelledSpikes", "load_fashion_mnist", "load_mnist", "load_yinyang"),
     "training": ("EaseIn", "FitConfig", "Plateau", "WakeAfterEpoch", "WakeSilent", "fit"),
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
         load_ssc,
         load_yinyang,
     )
+    from ranvier.data import Cochlea, LabelledSpikes, load_fashion_mnist, load_mnist, load_yinyang
     from ranvier.gradients import Esser, EventProp, SigmoidDerivative, SuperSpike, Surrogate
     from ranvier.layers import Delay, DelayLine, Delays, InputWeighted, Network, Readout, Spiking, init
     from ranvier.losses import (
@@ -88,6 +90,7 @@ __all__ = [
     "ByColumn",
     "ByRatio",
     "CrossEntropyOverTime",
+    "Cochlea",
     "CubaLIF",
     "Delay",
     "DelayLine",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from ranvier.cli.options import Train, UsageError
+from ranvier.cli.options import Encode, Train, UsageError
 from ranvier.studies import DATASETS, GENERATED, RunConfig, documented
 
 _CHANGES = (
@@ -64,6 +64,22 @@ def settings(options: Train) -> RunConfig | None:
         return documented(options.dataset, gradient, options.engine, **changes)
     except ValueError as error:
         raise UsageError(_as_option(str(error), (*changes, "engine", "gradient"))) from error
+
+
+def encoding(options: Encode) -> None:
+    """Check what can be told of `ranvier encode`'s options without the disk.
+
+    Raises:
+        UsageError: naming option, rule and value.
+    """
+    if not options.inputs:
+        raise UsageError("Recordings, or folders of them, must be named. Got none.")
+    if options.out is None:
+        raise UsageError("--out must name the new file. Got none.")
+    for name, least, most in (("channels", 1, 1 << 16), ("seed", 0, (1 << 63) - 1), ("jobs", 1, 256)):
+        value = getattr(options, name)
+        if not least <= value <= most:
+            raise UsageError(f"--{name} must be a whole number from {least} to {most}. Got {value}.")
 
 
 def _is_given(options: Train, name: str) -> bool:

@@ -1,8 +1,8 @@
 """`main`: the one place where results meet standard output and errors become exit codes.
 
-0: success. 1: found out later (missing run, bad data, unwritable folder, a training that diverged), or gradients that
-do not pass. 2: wrong whatever the disk holds. 130: interrupted. Errors are one sentence on standard error; standard
-output then stays empty.
+0: success. 1: found out later (missing run, bad data, unwritable folder, a training that diverged), gradients that do
+not pass, or recordings left out. 2: wrong whatever the disk holds. 130: interrupted. Errors are one sentence on
+standard error; standard output then stays empty.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RanvierError as error:
         return _fail(f"ranvier: {error}", 1)
     except KeyboardInterrupt as interrupt:
-        folder = interrupt.args[0] if interrupt.args else None
-        advice = f" Continue with: ranvier train --resume {folder}" if folder else ""
+        advice = f" Continue with: {interrupt.args[0]}" if interrupt.args else ""
         return _fail(f"ranvier: Interrupted.{advice}", 130)
     return answer.code
 
@@ -65,6 +64,12 @@ def _call(command: options.Command) -> _Answer:
         report, about = audit.run(command, audit.settings(command))
         code = 0 if report.status in ("passed", "biased") else 1
         return _Answer(about | report.as_dict(), f"{_told(about)}\n{report}", code)
+    if isinstance(command, options.Encode):
+        check.encoding(command)
+        from ranvier.cli import encode
+
+        result = encode.run(command)
+        return _Answer(result, code=1 if result["skipped"] else 0)
     from ranvier.cli import info
 
     return _Answer(info.run())

@@ -164,7 +164,39 @@ class Info:
     json: Annotated[bool, _given("Print them as one JSON object.")] = False
 
 
-Command = Train | Evaluate | Check | Info
+@dataclass(frozen=True)
+class Encode:
+    """Turn recordings into spikes with a model of the inner ear, in one file of the layout of SHD.
+
+    Continues where an interrupted command of the same settings stopped. Files that cannot be read are left out, told,
+    and end the command with code 1.
+    """
+
+    inputs: Annotated[
+        Positional[tuple[str, ...]],
+        arg(metavar="PATH", help="Folders of wav or flac files, and such files.", help_behavior_hint="(required)"),
+    ] = ()
+    out: Annotated[
+        str | None, _optional(str, "FILE"), _given("The new HDF5 file.", "(required; usually ends in .h5)")
+    ] = None
+    channels: Annotated[int, _optional(int, "N"), _given("Places along the basilar membrane.", "(default: 700)")] = 700
+    label_from: Annotated[
+        str,
+        _choice("name", "folder"),
+        _given(
+            "Where a recording's class is told: name is LABEL_SPEAKER_NUMBER.wav, folder is LABEL/SPEAKER_NUMBER.wav.",
+            "(default: name)",
+        ),
+    ] = "name"
+    causal: Annotated[
+        bool, _given("Let waves in the ear travel forwards in time; the Heidelberg data sets' travel backwards.")
+    ] = False
+    seed: Annotated[int, _optional(int, "N"), _given("Of the nerve fibres.", "(default: 0)")] = 0
+    jobs: Annotated[int, _optional(int, "N"), _given("Recordings at a time.", "(default: 1)")] = 1
+    json: Annotated[bool, _given("Print the result as one JSON object.")] = False
+
+
+Command = Train | Evaluate | Check | Encode | Info
 
 
 def parse(arguments: Sequence[str]) -> Command:
@@ -179,6 +211,7 @@ def parse(arguments: Sequence[str]) -> Command:
         Annotated[Train, subcommand("train")]
         | Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Check, subcommand("check")]
+        | Annotated[Encode, subcommand("encode")]
         | Annotated[Info, subcommand("info")]
     )
     try:

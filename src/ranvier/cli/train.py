@@ -26,7 +26,7 @@ def run(options: Train, config: RunConfig | None) -> dict[str, Any]:
 
     Raises:
         RanvierError: what only the disk or the training reveals.
-        KeyboardInterrupt: with the run's folder as its argument.
+        KeyboardInterrupt: with the command that continues as its argument.
     """
     if config is None:
         assert options.resume is not None
@@ -48,7 +48,7 @@ def run(options: Train, config: RunConfig | None) -> dict[str, Any]:
             folders.write_config(folder, config)
         result = train(config, folder, parts, loading)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(str(folder)) from None
+        raise KeyboardInterrupt(f"ranvier train --resume {folder}") from None
     folders.write_result(folder, result)
     return result
 

@@ -2,6 +2,8 @@
 
 from ranvier.data.augment import Augmentations, DropEvents, JitterTimes, ShiftUnits, StretchTime
 from ranvier.data.blend import blend
+from ranvier.data.audio import Cochlea
+from ranvier.data.augment import DropEvents
 from ranvier.data.encode import linear_latency, pixel_latency
 from ranvier.data.events import EventCounts, EventRules
 from ranvier.data.fsdd import Recording, Recordings, fsdd_recordings, load_fsdd
@@ -19,6 +21,7 @@ from ranvier.data.yinyang import load_yinyang, yinyang_class, yinyang_points
 __all__ = [
     "ByColumn",
     "ByRatio",
+    "Cochlea",
     "DropEvents",
     "EventCounts",
     "EventRules",
