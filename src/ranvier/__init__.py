@@ -11,6 +11,8 @@ __version__ = "0.1.0"
 _ROOMS = {
     "spikes": ("Spikes", "Support", "collate", "merge"),
     "neurons": ("LI", "LIF", "CubaLIF", "Neuron"),
+    "spikes": ("Spikes", "Support", "collate"),
+    "neurons": ("LI", "LIF", "AdaptiveLIF", "CubaLIF", "Neuron"),
     "gradients": ("Esser", "EventProp", "SigmoidDerivative", "SuperSpike", "Surrogate"),
     "layers": ("Delay", "DelayLine", "Delays", "InputWeighted", "Network", "Readout", "Spiking", "init"),
     "losses": (
@@ -83,6 +85,9 @@ if TYPE_CHECKING:
     from ranvier.neurons import LI, LIF, CubaLIF, Neuron
     from ranvier.spikes import Spikes, Support, collate, merge
     from ranvier.training import EaseIn, FitConfig, Plateau, WakeAfterEpoch, WakeSilent, fit
+    from ranvier.neurons import LI, LIF, AdaptiveLIF, CubaLIF, Neuron
+    from ranvier.spikes import Spikes, Support, collate
+    from ranvier.training import FitConfig, WakeSilent, fit
 
 __all__ = [
     "LI",
@@ -91,6 +96,7 @@ __all__ = [
     "ByRatio",
     "CrossEntropyOverTime",
     "Cochlea",
+    "AdaptiveLIF",
     "CubaLIF",
     "Delay",
     "DelayLine",
