@@ -10,8 +10,6 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "spikes": ("Spikes", "Support", "collate", "merge"),
-    "neurons": ("LI", "LIF", "CubaLIF", "Neuron"),
-    "spikes": ("Spikes", "Support", "collate"),
     "neurons": ("LI", "LIF", "AdaptiveLIF", "CubaLIF", "Neuron"),
     "gradients": ("Esser", "EventProp", "SigmoidDerivative", "SuperSpike", "Surrogate"),
     "layers": ("Delay", "DelayLine", "Delays", "InputWeighted", "Network", "Readout", "Spiking", "init"),
@@ -30,6 +28,7 @@ _ROOMS = {
     "data": (
         "ByColumn",
         "ByRatio",
+        "Cochlea",
         "EventRules",
         "LabelledSpikes",
         "SpikeFile",
@@ -43,9 +42,6 @@ _ROOMS = {
         "load_ssc",
         "load_yinyang",
     ),
-    "data": ("Cochlea", "LabelledSpikes", "load_fashion_mnist", "load_mnist", "load_yinyang"),
-    "training": ("FitConfig", "WakeSilent", "fit"),
-    "data": ("LabelledSpikes", "load_fashion_mnist", "load_mnist", "load_yinyang"),
     "training": ("EaseIn", "FitConfig", "Plateau", "WakeAfterEpoch", "WakeSilent", "fit"),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
@@ -55,6 +51,7 @@ if TYPE_CHECKING:
     from ranvier.data import (
         ByColumn,
         ByRatio,
+        Cochlea,
         EventRules,
         LabelledSpikes,
         SpikeFile,
@@ -68,7 +65,6 @@ if TYPE_CHECKING:
         load_ssc,
         load_yinyang,
     )
-    from ranvier.data import Cochlea, LabelledSpikes, load_fashion_mnist, load_mnist, load_yinyang
     from ranvier.gradients import Esser, EventProp, SigmoidDerivative, SuperSpike, Surrogate
     from ranvier.layers import Delay, DelayLine, Delays, InputWeighted, Network, Readout, Spiking, init
     from ranvier.losses import (
@@ -82,21 +78,18 @@ if TYPE_CHECKING:
         TargetActivity,
         UpperActivity,
     )
-    from ranvier.neurons import LI, LIF, CubaLIF, Neuron
+    from ranvier.neurons import LI, LIF, AdaptiveLIF, CubaLIF, Neuron
     from ranvier.spikes import Spikes, Support, collate, merge
     from ranvier.training import EaseIn, FitConfig, Plateau, WakeAfterEpoch, WakeSilent, fit
-    from ranvier.neurons import LI, LIF, AdaptiveLIF, CubaLIF, Neuron
-    from ranvier.spikes import Spikes, Support, collate
-    from ranvier.training import FitConfig, WakeSilent, fit
 
 __all__ = [
     "LI",
     "LIF",
+    "AdaptiveLIF",
     "ByColumn",
     "ByRatio",
-    "CrossEntropyOverTime",
     "Cochlea",
-    "AdaptiveLIF",
+    "CrossEntropyOverTime",
     "CubaLIF",
     "Delay",
     "DelayLine",

@@ -1,9 +1,8 @@
 """Data sets, encoders and augmentations: everything ends as `Spikes` and labels."""
 
+from ranvier.data.audio import Cochlea
 from ranvier.data.augment import Augmentations, DropEvents, JitterTimes, ShiftUnits, StretchTime
 from ranvier.data.blend import blend
-from ranvier.data.audio import Cochlea
-from ranvier.data.augment import DropEvents
 from ranvier.data.encode import linear_latency, pixel_latency
 from ranvier.data.events import EventCounts, EventRules
 from ranvier.data.fsdd import Recording, Recordings, fsdd_recordings, load_fsdd
@@ -19,25 +18,22 @@ from ranvier.data.stored import StoredSpikes
 from ranvier.data.yinyang import load_yinyang, yinyang_class, yinyang_points
 
 __all__ = [
+    "Augmentations",
     "ByColumn",
     "ByRatio",
     "Cochlea",
     "DropEvents",
     "EventCounts",
     "EventRules",
+    "JitterTimes",
     "Labelled",
     "LabelledSpikes",
     "Recording",
     "Recordings",
+    "ShiftUnits",
     "SpikeFile",
     "Splits",
     "StoredSpikes",
-    "Augmentations",
-    "DropEvents",
-    "JitterTimes",
-    "LabelledSpikes",
-    "ShiftUnits",
-    "Splits",
     "StretchTime",
     "blend",
     "collate_labelled",
