@@ -3,7 +3,7 @@
 from ranvier.data.augment import DropEvents
 from ranvier.data.encode import linear_latency, pixel_latency
 from ranvier.data.events import EventCounts, EventRules
-from ranvier.data.fsdd import Recording, Recordings, fsdd_recordings, load_fsdd
+from ranvier.data.fsdd import FSDD_OFFICIAL, Recording, Recordings, fsdd_recordings, load_fsdd
 from ranvier.data.heidelberg import load_shd, load_ssc
 from ranvier.data.idx import read_idx
 from ranvier.data.labelled import Labelled, LabelledSpikes, Splits, collate_labelled
@@ -16,6 +16,7 @@ from ranvier.data.stored import StoredSpikes
 from ranvier.data.yinyang import load_yinyang, yinyang_class, yinyang_points
 
 __all__ = [
+    "FSDD_OFFICIAL",
     "ByColumn",
     "ByRatio",
     "DropEvents",
