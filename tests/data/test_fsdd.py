@@ -76,10 +76,10 @@ def test_a_recording_is_what_its_file_holds(write):
     assert seen == len(recordings) == 72
     order = [(int(digit), speaker, int(index)) for digit, speaker, index in (n.split("_") for n in recordings.names)]
     assert order == sorted(order)  # recording 11 was first in the file, and "11" sorts before "2"
-    assert recordings[-1].name == recordings.column("name")[-1] == "1_cy_11"
+    assert recordings[-1].name == recordings.column("files")[-1].removesuffix(".wav") == "1_cy_11"
     with pytest.raises(IndexError, match=r"Got 72"):
         recordings[72]
-    with pytest.raises(DataError, match=r"must have the column age. Got recordings with speaker, index, name."):
+    with pytest.raises(DataError, match=r"must have the column age. Got recordings with speaker, index, files."):
         recordings.column("age")
 
 

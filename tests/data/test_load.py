@@ -1,6 +1,15 @@
 import pytest
 
-from ranvier.data import ByColumn, SpikeFile, StoredSpikes, leave_one_out, load_mnist, load_spikes, loader_of
+from ranvier.data import (
+    FSDD_OFFICIAL,
+    ByColumn,
+    SpikeFile,
+    StoredSpikes,
+    leave_one_out,
+    load_mnist,
+    load_spikes,
+    loader_of,
+)
 from ranvier.errors import DataError
 from tests.data.spike_files import random_samples, write_spikes
 
@@ -41,6 +50,14 @@ def test_a_column_divides_the_file(path):
         fold = load_spikes(path, duration=1.0, split=rule)
         assert set(fold.test.column("speaker").tolist()) == {speaker}
         assert speaker not in fold.train.column("speaker")
+
+
+def test_the_official_rule_of_recordings_divides_the_spikes_made_of_them(tmp_path):
+    files = [f"{digit}_ann_{index}.wav" for digit in range(2) for index in range(12)]
+    path = write_spikes(tmp_path / "fsdd.h5", random_samples(24, 7), [0] * 12 + [1] * 12, extra={"files": files})
+    splits = load_spikes(path, duration=1.0, split=FSDD_OFFICIAL)
+    assert [len(part) for part in splits] == [4, 10, 10]
+    assert splits.test.column("files")[:5].tolist() == files[:5]
 
 
 def test_another_file_is_the_whole_test_set(path, other):

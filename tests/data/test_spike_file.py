@@ -32,6 +32,20 @@ def test_labels_names_and_columns_are_those_of_the_file(path):
         file.column("other")
 
 
+def test_numbers_that_stand_for_names_are_given_as_names(path):
+    with h5py.File(path, "a") as file:
+        del file["extra/speaker"]
+        file["extra/speaker"], file["extra/speaker_names"] = [1, 2, 1], np.array([b"ann", b"ben", b"cy"])
+    file = SpikeFile(path)
+    assert sorted(file.columns) == ["name", "speaker"]
+    assert file.column("speaker").tolist() == ["ben", "cy", "ben"]
+    del file
+    with h5py.File(path, "a") as file:
+        file["extra/speaker"][0] = 3
+    with pytest.raises(DataError, match=r"numbers in `extra/speaker` that `extra/speaker_names` names. Got others."):
+        SpikeFile(path).column("speaker")
+
+
 def test_a_file_without_extra_is_whole(tmp_path):
     file = SpikeFile(write_spikes(tmp_path / "bare.h5", SAMPLES))
     assert (file.label_names, file.columns) == ((), ())

@@ -72,6 +72,16 @@ def test_a_rule_that_does_not_fit_is_one_sentence(rule, error, message):
         rule(TABLE)
 
 
+def test_a_value_can_be_a_part_of_a_text():
+    table = Table(TABLE.labels, {"files": [f"in/7_ann_{number}.wav" for number in range(8)]})
+    rule = ByColumn("files", pattern=r"_(\d+)\.wav$", validation=[2, 3], test=range(2))
+    assert lists(rule(table)) == [[4, 5, 6, 7], [2, 3], [0, 1]]
+    with pytest.raises(DataError, match=r"TABLE must have '_\(x\)' in each of its files. Got in/7_ann_0.wav."):
+        ByColumn("files", pattern="_(x)")(table)
+    with pytest.raises(ValueError, match=r"`pattern` of ByColumn must have a group, the value. Got 'x'."):
+        ByColumn("files", pattern="x")
+
+
 def test_a_value_is_never_for_both():
     with pytest.raises(ValueError, match=r"`validation` of ByColumn must share no value with `test`. Got 3 in both."):
         ByColumn("number", validation=[1, "3"], test=[3])

@@ -5,7 +5,7 @@ from ranvier.data.augment import Augmentations, DropEvents, JitterTimes, ShiftUn
 from ranvier.data.blend import blend
 from ranvier.data.encode import linear_latency, pixel_latency
 from ranvier.data.events import EventCounts, EventRules
-from ranvier.data.fsdd import Recording, Recordings, fsdd_recordings, load_fsdd
+from ranvier.data.fsdd import FSDD_OFFICIAL, Recording, Recordings, fsdd_recordings, load_fsdd
 from ranvier.data.heidelberg import load_shd, load_ssc
 from ranvier.data.idx import read_idx
 from ranvier.data.labelled import Labelled, LabelledSpikes, Splits, collate_labelled
@@ -19,6 +19,7 @@ from ranvier.data.yinyang import load_yinyang, yinyang_class, yinyang_points
 
 __all__ = [
     "Augmentations",
+    "FSDD_OFFICIAL",
     "ByColumn",
     "ByRatio",
     "Cochlea",

@@ -1,7 +1,7 @@
 """The Free Spoken Digit Dataset: recordings of zero to nine, read one by one from the zip file of its authors.
 
 The recordings are `recordings/{digit}_{speaker}_{index}.wav`, mono, 16 bits, 8 kHz. They are sound, not spikes: the
-cochlea turns them into a spike file, whose columns `speaker` and `index` let `load_spikes` divide it in the same way.
+cochlea turns them into a spike file, whose columns `speaker` and `files` let `load_spikes` divide it by the same rules.
 
 Z. Jackson et al., Free Spoken Digit Dataset, DOI 10.5281/zenodo.1342401, licence CC BY-SA 4.0.
 """
@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int, Int64
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from ranvier.data.handle import Handle
 from ranvier.data.labelled import Splits
@@ -31,7 +32,7 @@ from ranvier.errors import DataError
 from ranvier.spikes.arguments import selection
 
 FSDD_ZIP = "free-spoken-digit-dataset.zip"
-OFFICIAL = ByColumn("index", validation=range(5, 10), test=range(5))
+FSDD_OFFICIAL = ByColumn("files", pattern=r"_(\d+)\.wav$", validation=range(5, 10), test=range(5))
 _NAME = re.compile(r"(?:.*/)?recordings/((\d)_([^/_]+)_(\d+))\.wav")
 _LOUDEST = 32768  # a 16-bit sample in -1 to 1
 
@@ -58,7 +59,7 @@ class Recording:
 
 
 @dataclass(frozen=True, eq=False)
-class Recordings(Sequence[Recording]):
+class Recordings(Dataset[Recording]):
     """Recordings in a zip file, each read when it is asked for.
 
     Attributes:
@@ -81,19 +82,19 @@ class Recordings(Sequence[Recording]):
         return torch.from_numpy(self._parts(0).astype(np.int64))
 
     def column(self, name: str) -> np.ndarray:
-        """One value per recording [B]: of "speaker", "index" or "name".
+        """One value per recording [B]: of "speaker", "index", or "files", names with their ending.
 
         Raises:
             DataError: there is no such column.
         """
-        if name == "name":
-            return np.array([self.names[sample] for sample in self.samples.tolist()])
+        if name == "files":
+            return np.array([f"{self.names[sample]}.wav" for sample in self.samples.tolist()])
         if name not in ("speaker", "index"):
-            raise DataError(f"{self.path} must have the column {name}. Got recordings with speaker, index, name.")
+            raise DataError(f"{self.path} must have the column {name}. Got recordings with speaker, index, files.")
         return self._parts(1) if name == "speaker" else self._parts(2).astype(np.int64)
 
     def _parts(self, place: int) -> np.ndarray:
-        return np.array([name.split("_")[place] for name in self.column("name").tolist()], dtype=np.str_)
+        return np.array([self.names[sample].split("_")[place] for sample in self.samples.tolist()], dtype=np.str_)
 
     def __len__(self) -> int:
         return self.samples.numel()
@@ -101,7 +102,7 @@ class Recordings(Sequence[Recording]):
     def __str__(self) -> str:
         return str(self.path)
 
-    def __getitem__(self, index: int) -> Recording:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def __getitem__(self, index: int) -> Recording:
         """Read one recording. `select` takes several.
 
         Raises:
@@ -141,12 +142,12 @@ class Recordings(Sequence[Recording]):
         return torch.from_numpy(np.frombuffer(data, dtype="<i2").astype(np.float32) / _LOUDEST), sample_rate
 
 
-def load_fsdd(data_dir: str | PathLike[str], *, split: SplitRule = OFFICIAL) -> Splits[Recordings]:
+def load_fsdd(data_dir: str | PathLike[str], *, split: SplitRule = FSDD_OFFICIAL) -> Splits[Recordings]:
     """The Free Spoken Digit Dataset: 3,000 recordings of ten digits by six speakers.
 
     Args:
         data_dir: folder with free-spoken-digit-dataset.zip, as its authors' repository gives it.
-        split: the official one by default: of each digit and speaker, recordings 0 to 4 are the test set; of the
+        split: `FSDD_OFFICIAL` by default: of each digit and speaker, recordings 0 to 4 are the test set; of the
             others, 5 to 9 validate here. Speakers are in all parts. Harder is a speaker left out:
             `ByColumn("speaker", validation=["theo"], test=["george"])`, or each of `leave_one_out`.
 

@@ -5,6 +5,7 @@
     labels          [N], whole numbers from 0
     extra/keys      optional, [n_classes], the names of the classes
     extra/...       optional columns [N] of numbers or text, such as extra/speaker
+    extra/..._names optional, the names that a column of whole numbers stands for, such as extra/speaker_names
 
 Cramer, Stradmann, Schemmel & Zenke, The Heidelberg spiking data sets, IEEE TNNLS 33:2744 (2022), arXiv 1910.07407.
 """
@@ -27,6 +28,7 @@ from ranvier.data.handle import Handle
 from ranvier.errors import DataError
 
 _TIMES, _UNITS, _LABELS, _EXTRA, _KEYS = "spikes/times", "spikes/units", "labels", "extra", "keys"
+_NAMES = "_names"
 
 
 class Events(NamedTuple):
@@ -71,7 +73,9 @@ class SpikeFile:
             self.labels: Int64[Tensor, " sample"] = torch.from_numpy(file[_LABELS][:].astype(np.int64))
             extra = file.get(_EXTRA, {})
             self.label_names = tuple(_texts(extra[_KEYS][:])) if _is_column(extra, _KEYS, None) else ()
-            self.columns = tuple(name for name in extra if name != _KEYS and _is_column(extra, name, len(self)))
+            columns = [name for name in extra if name != _KEYS and _is_column(extra, name, len(self))]
+            named = {f"{name}{_NAMES}" for name in columns}
+            self.columns = tuple(name for name in columns if name not in named)
         if len(self.labels) and int(self.labels.min()) < 0:
             raise DataError(f"{self.path} must have `labels` >= 0. Got {int(self.labels.min())}.")
 
@@ -85,16 +89,24 @@ class SpikeFile:
         return f"SpikeFile({str(self.path)!r})"
 
     def column(self, name: str) -> np.ndarray:
-        """One value per sample, numbers or text, of `extra/<name>`.
+        """One value per sample, numbers or text, of `extra/<name>`; names, if `extra/<name>_names` has them.
 
         Raises:
-            DataError: there is no such column.
+            DataError: there is no such column, or it has a number without name.
         """
         if name not in self.columns:
             known = ", ".join(self.columns) or "none"
             raise DataError(f"{self.path} must have the column `extra/{name}`. Got a file with the columns: {known}.")
         with self._reading() as file:
             values = file[_EXTRA][name][:]
+            known = file[_EXTRA].get(f"{name}{_NAMES}")
+            names = None if known is None else np.array(_texts(known[:]))
+        if names is not None:
+            if values.dtype.kind not in "iu" or (values.size and not 0 <= values.min() <= values.max() < len(names)):
+                raise DataError(
+                    f"{self.path} must have numbers in `extra/{name}` that `extra/{name}{_NAMES}` names. Got others."
+                )
+            return names[values.astype(np.int64)]
         return np.array(_texts(values)) if values.dtype.kind in "OSU" else values
 
     def read(self, samples: np.ndarray) -> Events:

@@ -5,6 +5,7 @@ A rule is a function of the set alone, so the same rule gives the same parts aga
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isfinite
@@ -51,32 +52,40 @@ class SplitRule(Protocol):
 
 @dataclass(frozen=True)
 class ByColumn:
-    """Samples with the named values of a column are for validation and test, all others for training.
+    r"""Samples with the named values of a column are for validation and test, all others for training.
 
     `ByColumn("speaker", validation=["theo"], test=["george"])` leaves two speakers out of training. Numbers match text
     that spells them: "3" and 3 are the same value.
 
     Attributes:
-        column: name of the column: what `extra/` of a spike file holds, or "speaker", "index", "name" of recordings.
+        column: name of the column: what `extra/` of a spike file holds, or "speaker", "index", "files" of recordings.
         validation: values for validation.
         test: values for test.
+        pattern: regular expression whose first group, where it is found in the column's text, is the value: of
+            "files", r"_(\d+)\.wav" is the number of a recording. None takes the whole text.
 
     Raises:
         ValueError: at construction, if a value is for both; on use, if there is no training sample left.
-        DataError: on use, if there is no such column or no sample with one of the values.
+        DataError: on use, if there is no such column, no sample with one of the values, or a text without `pattern`.
     """
 
     column: str
     validation: tuple[Any, ...] = ()
     test: tuple[Any, ...] = ()
+    pattern: str | None = None
 
-    def __init__(self, column: str, *, validation: Iterable[Any] = (), test: Iterable[Any] = ()) -> None:
+    def __init__(
+        self, column: str, *, validation: Iterable[Any] = (), test: Iterable[Any] = (), pattern: str | None = None
+    ) -> None:
         for name, values in (("validation", validation), ("test", test)):
             if isinstance(values, str):
                 raise ValueError(f"`{name}` of ByColumn must be a list of values. Got {values!r}.")
         object.__setattr__(self, "column", column)
         object.__setattr__(self, "validation", tuple(validation))
         object.__setattr__(self, "test", tuple(test))
+        if pattern is not None and re.compile(pattern).groups < 1:
+            raise ValueError(f"`pattern` of ByColumn must have a group, the value. Got {pattern!r}.")
+        object.__setattr__(self, "pattern", pattern)
         both = {str(value) for value in self.validation} & {str(value) for value in self.test}
         if both:
             raise ValueError(
@@ -86,6 +95,12 @@ class ByColumn:
     def __call__(self, source: Divisible) -> Parts:
         """See `SplitRule`."""
         column = source.column(self.column).astype(str)
+        if self.pattern is not None:
+            found = [re.search(self.pattern, text) for text in column.tolist()]
+            if None in found:
+                text = column[found.index(None)]
+                raise DataError(f"{source} must have {self.pattern!r} in each of its {self.column}. Got {text}.")
+            column = np.array([match[1] for match in found if match])
         for value in (*self.validation, *self.test):
             if not (column == str(value)).any():
                 known = distinct(column)
