@@ -257,8 +257,7 @@ def main() -> None:
         net = Net.drawn(given.delays, seed)
         epochs = list(_train(net, _orders_of(seed), rule))
         accuracies = ", ".join(f"{net.accuracy(*_points(1000, split)):.1%}" for split in (41, 40))
-        acts = sum(acts for _, acts in epochs)
-        print(f"seed {seed}: validation, test {accuracies}, loss {epochs[-1][0]:.5f}, {acts} left out", flush=True)
+        print(f"seed {seed}: validation, test {accuracies}, loss {epochs[-1][0]:.5f}", flush=True)
 
 
 if __name__ == "__main__":
