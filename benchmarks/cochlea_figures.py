@@ -1,6 +1,6 @@
 """What the cochlea does with sound: the figures and numbers of docs/cochlea.md.
 
-    python -m benchmarks.cochlea_figures FSDD.zip [--out docs/figures] [--recordings 300]
+    python -m benchmarks.cochlea_figures FSDD.zip [--out docs/figures] [--recordings 300] [--tones]
 
 Needs the extras `audio` and `plots`. FSDD.zip is the Free Spoken Digit Dataset; its official test split is used.
 """
@@ -90,9 +90,8 @@ def latencies(heard: dict[Cochlea, list[Any]], click_axes: Any, speech_axes: Any
 def tonotopy(sounds: dict[str, tuple[Array, int]], sweep_axes: Any, digit_axes: Any) -> None:
     """A rising tone, and a spoken digit."""
     ear = Cochlea(membrane=CAUSAL.membrane, fade_in=0.02, fade_out=0.02)
-    time = np.arange(96_000) / 48_000
-    octaves = np.log2(80)
-    frequency = 100 * 2 ** (octaves * time / 2)
+    time = np.arange(45_600) / 48_000
+    frequency = 100 * 80 ** (time / time[-1])
     heard = ear.hear(np.sin(2 * np.pi * np.cumsum(frequency) / 48_000), 48_000)
     sweep_axes.plot(heard.steps * ear.dt, heard.channels, ".", ms=1, color="k")
     own = np.interp(-np.log(frequency), -np.log(ear.resonances()), np.arange(700))
@@ -104,8 +103,8 @@ def tonotopy(sounds: dict[str, tuple[Array, int]], sweep_axes: Any, digit_axes: 
     sweep_axes.set(xlabel="time (s)", ylabel="channel", ylim=(700, 0), title="sweep, 100 Hz to 8 kHz")
     sweep_axes.legend(fontsize=7, loc="lower left")
     name = next(name for name in sounds if name.startswith("7_"))
-    heard = PUBLISHED.hear(*sounds[name])
-    digit_axes.plot(heard.steps * PUBLISHED.dt, heard.channels, ".", ms=1, color="k")
+    heard = CAUSAL.hear(*sounds[name])
+    digit_axes.plot(heard.steps * CAUSAL.dt, heard.channels, ".", ms=1, color="k")
     digit_axes.axhspan(0, np.nonzero(PUBLISHED.covered_channels(8000))[0][0], color="0.9")
     digit_axes.set(
         xlabel="time (s)", ylabel="channel", ylim=(700, 0), title=f"{name} at 8 kHz, {len(heard.steps)} spikes"
@@ -114,11 +113,11 @@ def tonotopy(sounds: dict[str, tuple[Array, int]], sweep_axes: Any, digit_axes: 
 
 def locking(axes: Any) -> None:
     """Vector strength of the spikes at the places a tone moves most."""
-    ear = Cochlea(fade_in=0.01, fade_out=0.01)
+    ear = Cochlea(membrane=CAUSAL.membrane, fade_in=0.02, fade_out=0.02)
     frequencies = np.geomspace(120, 4000, 11)
     strengths, few = [], []
     for frequency in frequencies:
-        time = np.arange(96_000) / 48_000
+        time = np.arange(45_600) / 48_000
         heard = ear.hear(np.sin(2 * np.pi * frequency * time) * (np.sin(2 * np.pi * 10 * time) > 0), 48_000)
         ratio = ear.resonances() / frequency
         own = [
@@ -145,6 +144,7 @@ def main() -> None:
     parser.add_argument("fsdd", type=Path)
     parser.add_argument("--out", type=Path, default=Path("docs/figures"))
     parser.add_argument("--recordings", type=int, default=300)
+    parser.add_argument("--tones", action="store_true", help="only what needs few recordings: tonotopy and locking")
     given = parser.parse_args()
     sounds = recordings(given.fsdd, given.recordings)
     print(f"{len(sounds)} recordings")
@@ -153,12 +153,13 @@ def main() -> None:
         figure.tight_layout()
         figure.savefig(given.out / f"cochlea_{name}.png", dpi=110)
 
-    figure, axes = plt.subplots(figsize=(6, 3))
-    heard = rates(sounds, axes)
-    save(figure, "rates")
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2))
-    latencies(heard, left, right)
-    save(figure, "latency")
+    if not given.tones:
+        figure, axes = plt.subplots(figsize=(6, 3))
+        heard = rates(sounds, axes)
+        save(figure, "rates")
+        figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2))
+        latencies(heard, left, right)
+        save(figure, "latency")
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6))
     tonotopy(sounds, left, right)
     save(figure, "tonotopy")
