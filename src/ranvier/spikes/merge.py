@@ -64,7 +64,8 @@ def _order(sample: Tensor, key: Tensor, n_steps: int | None) -> Tensor:
         return order[torch.argsort(sample.index_select(0, order), stable=True)]
     cell = sample * n_steps + key
     if cell.device.type == "cpu":
-        return torch.from_numpy(np.argsort(cell.numpy(), kind="stable"))  # merges sorted runs, which parts are
+        merged: Any = np.argsort(cell.numpy(), kind="stable")  # merges sorted runs, which parts are
+        return torch.as_tensor(merged)
     return torch.argsort(cell, stable=True)
 
 

@@ -37,7 +37,7 @@ class FitConfig:
         epochs: passes over the training data, >= 1.
         batch_size: samples per step, >= 1.
         learning_rate: Adam's in the first epoch, > 0.
-        decay: factor on the learning rates every `decay_every` epochs, > 0.
+        decay: factor on the learning rates every `decay_every` epochs, > 0; 1 for none.
         decay_every: epochs from one decay to the next, >= 1.
         ease_in: a slow start over the first batches, or None; all rates share it.
         plateau: cuts of all rates where training accuracy stops rising, or None.

@@ -67,8 +67,9 @@ class Plateau:
     factor: float = 0.5
 
     def __post_init__(self) -> None:
-        for name, bound in (("fast", ">= 0"), ("slow", ">= 0"), ("factor", "> 0")):
-            object.__setattr__(self, name, number(f"`{name}` of Plateau", getattr(self, name), bound))
+        for name in ("fast", "slow"):
+            object.__setattr__(self, name, number(f"`{name}` of Plateau", getattr(self, name), ">= 0"))
+        object.__setattr__(self, "factor", number("`factor` of Plateau", self.factor, "> 0"))
         if not self.fast < self.slow < 1:
             raise ValueError(f"`slow` of Plateau must be above `fast`, {self.fast}, and below 1. Got {self.slow}.")
         if not isinstance(self.patience, int) or isinstance(self.patience, bool) or self.patience < 1:
