@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "spikes": ("Spikes", "Support", "collate"),
-    "neurons": ("LI", "LIF", "CubaLIF", "Neuron"),
+    "neurons": ("LI", "LIF", "AdaptiveLIF", "CubaLIF", "Neuron"),
     "gradients": ("Esser", "EventProp", "SigmoidDerivative", "SuperSpike", "Surrogate"),
     "layers": ("Delay", "Delays", "Network", "Readout", "Spiking", "init"),
     "losses": (
@@ -44,13 +44,14 @@ if TYPE_CHECKING:
         TargetActivity,
         UpperActivity,
     )
-    from ranvier.neurons import LI, LIF, CubaLIF, Neuron
+    from ranvier.neurons import LI, LIF, AdaptiveLIF, CubaLIF, Neuron
     from ranvier.spikes import Spikes, Support, collate
     from ranvier.training import FitConfig, WakeSilent, fit
 
 __all__ = [
     "LI",
     "LIF",
+    "AdaptiveLIF",
     "CubaLIF",
     "Delay",
     "Delays",

@@ -56,3 +56,33 @@ class Adapting(Neuron):
     def flow(self, values):
         m, w, a = 1 / values["tau_mem"], 1 / values["tau_w"], values["coupling"]
         return matrix([[-m, -a * m], [a * w, -w]]), vector([0.0, 0.0])
+
+
+@dataclass(frozen=True)
+class Tired(Neuron):
+    """Every spike leaves behind a current that holds V down: a spike moves a state that does not raise the threshold."""
+
+    tau_mem: float = 20e-3
+    tau_syn: float = 5e-3
+    tau_w: float = 50e-3
+    kick: float = 0.5
+    threshold: float = 1.0
+    reset: str = "zero"
+    learn: tuple = ()
+
+    states: ClassVar = ("V", "I", "w")
+    entered: ClassVar = "I"
+    parameters: ClassVar = {
+        "tau_mem": Parameter("s", True, "membrane time constant"),
+        "tau_syn": Parameter("s", True, "synaptic time constant"),
+        "tau_w": Parameter("s", True, "time constant of the current left behind"),
+        "kick": Parameter("", False, "what a spike adds to it"),
+        "threshold": Parameter("", True, "threshold"),
+    }
+
+    def flow(self, values):
+        m, s, w = (1 / values[name] for name in ("tau_mem", "tau_syn", "tau_w"))
+        return matrix([[-m, m, -m], [0.0, -s, 0.0], [0.0, 0.0, -w]]), vector([0.0, 0.0, 0.0])
+
+    def jump(self, values):
+        return vector([0.0, 0.0, values["kick"]])

@@ -103,6 +103,9 @@ def tensors(case: Case) -> dict[str, Tensor]:
         shape = values[name.replace("d_", "w_")].shape
         steps = torch.randint(-case.n_steps // 6, case.n_steps // 3 + 1, shape, generator=g)
         values[name] = ((steps + 0.8 * torch.rand(shape, generator=g).double() - 0.4) * DT).clamp(min=0)
+    for name in case.neuron.states:
+        if f"cotangent final {name}" not in values:
+            values[f"cotangent final {name}"] = normal(g, case.n_steps, case.n_samples, case.n_units)
     return values
 
 
@@ -236,7 +239,7 @@ def closeness(case: Case) -> tuple[float, int]:
         None,
         state[-1],
     )
-    distance = ((emission.membrane - numbers.threshold) / numbers.threshold).abs().where(~emission.held, 1.0)
+    distance = ((emission.membrane - emission.level) / numbers.threshold).abs().where(~emission.held, 1.0)
     if isinstance(case.gradient, Surrogate) and case.gradient.shape.width < 1e9:  # the support's edges are ties, too
         edge = (distance - case.gradient.shape.width).abs()
         distance = torch.minimum(distance, edge).where(~emission.held, 1.0)

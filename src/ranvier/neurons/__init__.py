@@ -1,5 +1,6 @@
 """What a neuron is: equations and parameters, one model per file; no weights, no time loop, no learning."""
 
+from ranvier.neurons.adaptive_lif import AdaptiveLIF
 from ranvier.neurons.continuous import Continuous, continuous
 from ranvier.neurons.cuba_lif import CubaLIF
 from ranvier.neurons.dynamics import Dynamics, Structure, dynamics
@@ -10,6 +11,7 @@ from ranvier.neurons.neuron import Flow, Neuron, Parameter, Reset, Value, Values
 __all__ = [
     "LI",
     "LIF",
+    "AdaptiveLIF",
     "Continuous",
     "CubaLIF",
     "Dynamics",

@@ -5,8 +5,9 @@ From the flow dx/dt = A x + c and the step dt:
     propagator P = exp(A dt) and drift d, differentiable in the neuron's parameters;
     arrival_row  = -A e_in     dL/dt of a spike with weight w that arrives is  w * arrival_row . mu
     reset_row    = -A e_V      (for EventProp's jump)
-    slope_row, slope_offset    = tau_0 (A x + c)_V, the membrane's slope times its own time constant tau_0 =
-    -1 / A_VV
+    jump_row     = -A jump     likewise for what a spike adds to the unit's own states
+    rise_row, rise_offset      = tau_0 times the slope of what raises the threshold, the sum of (A x + c)_s over those states
+    slope_row, slope_offset    = tau_0 times the slope of V above it, tau_0 = -1 / A_VV being the membrane's own time constant
     leak         = 1 / tau_0
 
 with mu the adjoint dL/dx, e_in and e_V the unit vectors of the entered state and of the membrane. The rows
@@ -41,6 +42,8 @@ class Structure:
         reset: "zero", "subtract" or "none".
         flows: flows[s][r] is true where state r flows into state s (structural non-zeros of P).
         drifts: drifts[s] is true where state s has a drift.
+        raising: raising[s] is true where state s raises the threshold.
+        jumps: jumps[s] is true where a spike adds to state s.
         per_unit: whether coefficients differ between units.
     """
 
@@ -50,6 +53,8 @@ class Structure:
     reset: Reset
     flows: tuple[tuple[bool, ...], ...]
     drifts: tuple[bool, ...]
+    raising: tuple[bool, ...]
+    jumps: tuple[bool, ...]
     per_unit: bool
 
 
@@ -63,7 +68,8 @@ class Dynamics:
         structure: what stays the same from step to step.
         propagator, drift: differentiable.
         threshold: differentiable; None for a neuron that does not spike.
-        arrival_row, reset_row, slope_row, slope_offset, leak: without gradient.
+        jump: what a spike adds to the states; differentiable.
+        arrival_row, reset_row, jump_row, rise_row, rise_offset, slope_row, slope_offset, leak: without gradient.
         hold: steps after a spike in which the membrane is held at what the reset left: the refractory time rounded to
             the grid, at most FOREVER; 0 for none.
     """
@@ -72,8 +78,12 @@ class Dynamics:
     propagator: Float[Tensor, "... state state"]
     drift: Float[Tensor, "... state"]
     threshold: Float[Tensor, "*_unit"] | None
+    jump: Float[Tensor, "... state"]
     arrival_row: Float[Tensor, "... state"]
     reset_row: Float[Tensor, "... state"]
+    jump_row: Float[Tensor, "... state"]
+    rise_row: Float[Tensor, "... state"]
+    rise_offset: Float[Tensor, "*_unit"]
     slope_row: Float[Tensor, "... state"]
     slope_offset: Float[Tensor, "*_unit"]
     leak: Float[Tensor, "*_unit"]
@@ -118,10 +128,12 @@ def _compute(
     flow, constant = neuron.flow(values)
     propagator, drift = _step(flow, constant, dt)
     entered = neuron.states.index(neuron.entered)
-    rows, leak = flow.detach(), -flow.detach()[..., 0, 0]
-    slope_offset = constant.detach()[..., 0] / leak
+    rows, offsets, leak = flow.detach(), constant.detach(), -flow.detach()[..., 0, 0]
+    jump = neuron.jump(values).to(flow.device)
+    raised = torch.tensor([name in neuron.raising for name in neuron.states], dtype=torch.float64, device=flow.device)
+    rise_row, rise_offset = (rows * raised[:, None]).sum(-2) / leak[..., None], (offsets * raised).sum(-1) / leak
     threshold = values["threshold"] if neuron.spiking else None
-    units = common_shape(propagator.shape[:-2], () if threshold is None else threshold.shape)
+    units = common_shape(propagator.shape[:-2], jump.shape[:-1], () if threshold is None else threshold.shape)
 
     def spread(value: Tensor, own_axes: int) -> Tensor:
         return value.expand((*units, *value.shape[value.ndim - own_axes :])).to(device, dtype)
@@ -131,10 +143,14 @@ def _compute(
         propagator=spread(propagator, 2),
         drift=spread(drift, 1),
         threshold=None if threshold is None else spread(threshold, 0),
+        jump=spread(jump, 1),
         arrival_row=spread(-rows[..., :, entered], 1),
         reset_row=spread(-rows[..., :, 0], 1),
-        slope_row=spread(rows[..., 0, :] / leak[..., None], 1),
-        slope_offset=spread(slope_offset, 0),
+        jump_row=spread(-(rows @ jump.detach()[..., None]).squeeze(-1), 1),
+        rise_row=spread(rise_row, 1),
+        rise_offset=spread(rise_offset, 0),
+        slope_row=spread(rows[..., 0, :] / leak[..., None] - rise_row, 1),
+        slope_offset=spread(offsets[..., 0] / leak - rise_offset, 0),
         leak=spread(leak, 0),
         hold=_hold(neuron, dt),
     )
@@ -157,7 +173,8 @@ def _step(flow: Tensor, constant: Tensor, dt: float) -> tuple[Tensor, Tensor]:
 @lru_cache(maxsize=256)
 @torch.inference_mode(False)
 def _structure(neuron: Neuron, per_unit: bool) -> Structure:
-    entries, constants = zip(*(_opened(neuron, values) for values in (neuron.tensors(), _generic(neuron))), strict=True)
+    opened = (_opened(neuron, values) for values in (neuron.tensors(), _generic(neuron)))
+    entries, constants, jumps = zip(*opened, strict=True)
     reaches = entries[0] | entries[1] | torch.eye(len(neuron.states), dtype=torch.bool, device="cpu")
     for _ in neuron.states:
         reaches = reaches | (reaches.double() @ reaches.double() > 0)
@@ -169,14 +186,17 @@ def _structure(neuron: Neuron, per_unit: bool) -> Structure:
         reset=getattr(neuron, "reset", "none"),
         flows=tuple(tuple(bool(entry) for entry in row) for row in reaches),
         drifts=tuple(bool(entry) for entry in drifts),
+        raising=tuple(name in neuron.raising for name in neuron.states),
+        jumps=tuple(bool(entry) for entry in jumps[0] | jumps[1]),
         per_unit=per_unit,
     )
 
 
-def _opened(neuron: Neuron, values: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Which entries of A [S, S] and c [S] are not zero in at least one unit."""
-    flow, constant = neuron.flow(values)
-    return (flow.reshape(-1, *flow.shape[-2:]) != 0).any(0), (constant.reshape(-1, constant.shape[-1]) != 0).any(0)
+def _opened(neuron: Neuron, values: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Which entries of A [S, S], c [S] and the jump [S] are not zero in at least one unit."""
+    (flow, constant), jump = neuron.flow(values), neuron.jump(values)
+    vectors = ((row.reshape(-1, row.shape[-1]) != 0).any(0) for row in (constant, jump))
+    return ((flow.reshape(-1, *flow.shape[-2:]) != 0).any(0), *vectors)
 
 
 def _generic(neuron: Neuron) -> dict[str, Tensor]:

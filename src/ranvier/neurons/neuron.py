@@ -40,11 +40,13 @@ class Parameter:
         unit: physical unit, "" for dimensionless.
         positive: whether only values > 0 have a meaning (then a learned one is learned as its logarithm).
         meaning: one phrase for messages and tables.
+        zero: whether a positive one may also be 0, where it is not learned.
     """
 
     unit: str
     positive: bool
     meaning: str
+    zero: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class Neuron(ABC):
         entered: the state that an arriving spike's weight is added to.
         arrival: whether arrivals of a step enter "after" its threshold test, and so move the membrane in the
             next step, or "before" it.
+        raising: names of the states that raise the threshold: a unit spikes when V >= threshold + their sum. (A
+            coefficient would be of no use: it is a matter of the state's unit.)
         spiking: whether the model has a `threshold` and a `reset`.
 
     Raises:
@@ -72,12 +76,17 @@ class Neuron(ABC):
     parameters: ClassVar[Mapping[str, Parameter]]
     entered: ClassVar[str]
     arrival: ClassVar[Literal["after", "before"]] = "after"
+    raising: ClassVar[tuple[str, ...]] = ()
     spiking: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name, rule in self.parameters.items():
             object.__setattr__(self, name, self._value(name, rule, getattr(self, name)))
         object.__setattr__(self, "learn", self._names())
+        for name in self.learned:
+            value = getattr(self, name)
+            if self.parameters[name].zero and 0.0 in (value if isinstance(value, tuple) else (value,)):
+                raise ValueError(f"`{name}` of {self.name} must be > 0 to be learned. Got {value}.")
         reset = getattr(self, "reset", None)
         if self.spiking and reset not in _RESETS:
             raise ValueError(f"`reset` of {self.name} must be 'zero', 'subtract' or 'none'. Got {reset!r}.")
@@ -100,7 +109,7 @@ class Neuron(ABC):
         return tuple(getattr(self, "learn", ()))
 
     def _value(self, name: str, rule: Parameter, value: Any) -> float | tuple[float, ...]:
-        what, bound = f"`{name}` of {self.name}", "> 0" if rule.positive else "finite"
+        what, bound = f"`{name}` of {self.name}", (">= 0" if rule.zero else "> 0") if rule.positive else "finite"
         if getattr(value, "requires_grad", False):
             raise TypeError(
                 f"{what} must be plain numbers; name it in `learn` to train it. Got a tensor that requires gradient."
@@ -154,6 +163,17 @@ class Neuron(ABC):
             A [..., S, S] and c [..., S], differentiable in the values; the leading axis is absent or N, for
             each on its own.
         """
+
+    def jump(self, values: Values) -> Float[Tensor, "... state"]:  # noqa: ARG002 (for those who have one)
+        """What a spike of the unit adds to each of its states, beside the reset of V: x <- x + jump.
+
+        Args:
+            values: every parameter, [] or [N]; float64.
+
+        Returns:
+            [..., S], 0 for the membrane, differentiable in the values; nothing by default.
+        """
+        return vector([0.0] * len(self.states))
 
 
 def matrix(rows: Sequence[Sequence[Tensor | float]]) -> Float[Tensor, "... row column"]:

@@ -138,6 +138,7 @@ class InputGradients(NamedTuple):
     propagator: Tensor | None
     drift: Tensor | None
     threshold: Tensor | None
+    jump: Tensor | None
     initial: Tensor | None
     d_in: Tensor | None
     d_rec: Tensor | None
@@ -170,6 +171,7 @@ def gradients(
         propagator=of_units(found.propagator) if needs["propagator"] else None,
         drift=of_units(found.drift) if needs["drift"] else None,
         threshold=of_units(found.threshold) if needs.get("threshold") else None,
+        jump=of_units(found.jump) if needs.get("jump") else None,
         initial=torch.from_numpy(found.initial) if needs["initial"] else None,
         d_in=torch.from_numpy(found.d_in) if needs["d_in"] else None,
         d_rec=torch.from_numpy(found.d_rec) if needs.get("d_rec") else None,

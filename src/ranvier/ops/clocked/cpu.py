@@ -48,8 +48,12 @@ class Coefficients:
     drift: Array
     threshold: Array
     lower: Array
+    jump: Array
     arrival_row: Array
     reset_row: Array
+    jump_row: Array
+    rise_row: Array
+    rise_offset: Array
     slope_row: Array
     slope_offset: Array
     leak: Array
@@ -93,6 +97,12 @@ class Plan:
         """Rows of the state array."""
         return len(self.structure.states) + self.pending + self.holds
 
+    @property
+    def levels(self) -> bool:
+        """Whether the backward pass needs to know how far the threshold was raised."""
+        through = self.through_reset and self.structure.reset != "none"
+        return any(self.structure.raising) and (self.method == "eventprop" or through)
+
     def depth(self, delays: Delays) -> int:
         """Steps for which arrivals are kept: from this one to the last that a spike of this one can reach."""
         longest = max((int(steps.max(initial=0)) for steps in delays if steps is not None), default=0)
@@ -108,6 +118,9 @@ class Plan:
             "reset": structure.reset,
             "flows": structure.flows,
             "drifts": structure.drifts,
+            "raising": tuple(s for s, raises in enumerate(structure.raising) if raises),
+            "jumps": tuple(s for s, moves in enumerate(structure.jumps) if moves and self.method != "none"),
+            "levels": self.levels,
             "per_unit": structure.per_unit,
             "recurrent": self.recurrent,
             "pending": self.pending,
@@ -127,11 +140,13 @@ class Emitted:
     """What a forward pass leaves: the spikes with one number each, the support, traces and the final state.
 
     Attributes:
-        spikes: events with their `values` (slope for EventProp, V for surrogates).
+        spikes: events with their `values` (slope for EventProp, V for surrogates; less what raises the threshold).
         ends: slope at the end of the spike's hold (EventProp with a refractory time), 0 where it does not end.
         first_ends: the same for the hold that a unit began with [B, N].
         support: silent cells with their V, compact only.
         trace: V [T, B, N] for dense support and integrators.
+        raised: how far the threshold was raised at spikes, support cells and in the trace, where the plan has `levels`;
+            and at spikes how fast, in the units of the slope (EventProp).
         final: [S, B, N].
         consumed: number of input events the kernel used.
     """
@@ -143,6 +158,7 @@ class Emitted:
     support: EventList
     support_values: Array
     trace: Array
+    raised: tuple[Array, Array, Array, Array]
     final: Array
     consumed: int
 
@@ -173,6 +189,7 @@ def forward(
     )
     traced = plan.support == "dense" or plan.method == "none"
     trace = np.empty((n_steps, n_samples, n_units) if traced else (0, 0, 0), real)
+    raised_trace = np.empty(trace.shape if plan.levels else (0, 0, 0), real)
     final = np.empty((plan.n_states, n_samples, n_units), real)
     counts, support_counts = np.zeros((2, n_samples), np.int64)
     recurrent = np.empty((0, n_units), real) if w_rec is None else w_rec
@@ -199,6 +216,8 @@ def forward(
                 support_counts, buffers.support_steps, buffers.support_units, buffers.support_values,
                 trace, progress,
                 *((numbers.hold, buffers.ends, first_ends) if plan.holds else ()), *delayed,
+                *_jump(plan, numbers.jump),
+                *((numbers.rise_row, numbers.rise_offset, *buffers.raised(), raised_trace) if plan.levels else ()),
             )  # fmt: skip
             if progress[0] == last:
                 break
@@ -215,9 +234,14 @@ def forward(
         support=EventList(offsets_from(support_counts), _join(parts, "support_steps"), _join(parts, "support_units")),
         support_values=_join(parts, "support_values"),
         trace=trace,
+        raised=(*(_join(parts, name) for name in ("levels", "rises", "support_levels")), raised_trace),
         final=final,
         consumed=sum(part.consumed for part in parts),
     )
+
+
+_PER_SPIKE = ("steps", "units", "values", "ends", "levels", "rises")
+_PER_CELL = ("support_steps", "support_units", "support_values", "support_levels")
 
 
 class _Buffers:
@@ -232,19 +256,26 @@ class _Buffers:
         self.ends = np.empty(spikes if plan.holds and plan.method == "eventprop" else 0, real)
         self.support_steps, self.support_units = np.empty((2, support), np.int32)
         self.support_values = np.empty(support, real)
+        self.levels = np.empty(spikes if plan.levels else 0, real)
+        self.rises = np.empty(spikes if plan.levels and plan.method == "eventprop" else 0, real)
+        self.support_levels = np.empty(support if plan.levels else 0, real)
         self.consumed = 0
 
+    def raised(self) -> tuple[Array, Array, Array]:
+        """How far the threshold was raised at spikes, how fast, and at support cells."""
+        return self.levels, self.rises, self.support_levels
+
     def grow(self) -> None:
-        for name in ("steps", "units", "values", "ends", "support_steps", "support_units", "support_values"):
+        for name in (*_PER_SPIKE, *_PER_CELL):
             old = getattr(self, name)
             new = np.empty(2 * old.size, old.dtype)
             new[: old.size] = old
             setattr(self, name, new)
 
     def trim(self, n_spikes: int, n_support: int) -> None:
-        for name in ("steps", "units", "values", "ends"):
+        for name in _PER_SPIKE:
             setattr(self, name, getattr(self, name)[:n_spikes])
-        for name in ("support_steps", "support_units", "support_values"):
+        for name in _PER_CELL:
             setattr(self, name, getattr(self, name)[:n_support])
 
 
@@ -252,6 +283,11 @@ def _delayed(plan: Plan, delays: Delays) -> tuple[Any, ...]:
     """The kernels' last arguments: the delays there are, and how many steps they span."""
     given = tuple(np.ascontiguousarray(steps) for steps in delays if steps is not None)
     return (*given, plan.depth(delays)) if given else ()
+
+
+def _jump(plan: Plan, *arrays: Array) -> tuple[Array, ...]:
+    """The kernels' arguments about what a spike adds to the unit's own states, where it does."""
+    return arrays if any(plan.structure.jumps) and plan.method != "none" else ()
 
 
 def _join(parts: list[_Buffers], name: str) -> Array:
@@ -296,6 +332,7 @@ class Gradients:
     propagator: Array
     drift: Array
     threshold: Array
+    jump: Array
     times: Array
     amplitudes: Array
     far: Array
@@ -364,6 +401,7 @@ def backward(
     g_propagator = np.zeros((n_chunks, n_states, n_states, n_units))
     g_drift = np.zeros((n_chunks, n_states, n_units))
     g_threshold = np.zeros((n_chunks, n_units))
+    g_jump = np.zeros((n_chunks, n_states, n_units))
     g_times = np.empty(events.units.size if wanted.times else 0, real)
     g_amplitudes = np.empty(events.units.size if wanted.amplitudes else 0, real)
     far_cells = no_cells(n_samples) if far is None else far
@@ -392,6 +430,7 @@ def backward(
             g_times, g_amplitudes, g_far, mu, g_initial,
             *((numbers.hold, emitted.ends, emitted.first_ends) if plan.holds else ()), *delayed,
             *((g_d_in[index],) if wanted.d_in else ()), *((g_d_rec[index],) if wanted.d_rec else ()),
+            *_jump(plan, numbers.jump, numbers.jump_row, g_jump[index]), *(emitted.raised if plan.levels else ()),
         )  # fmt: skip
 
     threads.run(task, n_chunks)
@@ -401,6 +440,7 @@ def backward(
         propagator=total(g_propagator),
         drift=total(g_drift),
         threshold=total(g_threshold),
+        jump=total(g_jump),
         times=g_times,
         amplitudes=g_amplitudes,
         far=g_far,

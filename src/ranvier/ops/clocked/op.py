@@ -190,7 +190,7 @@ def _reference_support(emission: reference.Emission, fires: Tensor, dynamics: Dy
     if not np.isfinite(gradient.shape.width):
         return Support(zeros)
     assert dynamics.threshold is not None
-    near = ((emission.membrane - dynamics.threshold) / dynamics.threshold).abs() < gradient.shape.width
+    near = ((emission.membrane - emission.level) / dynamics.threshold).abs() < gradient.shape.width
     sample, step, unit = (near & ~fires & ~emission.held).transpose(0, 1).nonzero(as_tuple=True)
     offsets = ragged.offsets_of(sample, fires.shape[1])
     return Support(zeros[step, sample, unit], unit.to(torch.int32), step.to(torch.int32), offsets)
@@ -274,6 +274,7 @@ def _numba(
         dynamics.propagator,
         dynamics.drift,
         dynamics.threshold,
+        dynamics.jump,
         initial,
         *(None if given is None else given.seconds for given in delays),
     )
@@ -323,8 +324,12 @@ def _to_arrays(dynamics: Dynamics, width: float) -> cpu.Coefficients:
         drift=array(dynamics.drift, 1),
         threshold=array(threshold, 0),
         lower=array(threshold * (1 - width) if np.isfinite(width) else threshold, 0),
+        jump=array(dynamics.jump, 1),
         arrival_row=array(dynamics.arrival_row, 1),
         reset_row=array(dynamics.reset_row, 1),
+        jump_row=array(dynamics.jump_row, 1),
+        rise_row=array(dynamics.rise_row, 1),
+        rise_offset=array(dynamics.rise_offset, 0),
         slope_row=array(dynamics.slope_row, 1),
         slope_offset=array(dynamics.slope_offset, 0),
         leak=array(dynamics.leak, 0),
@@ -350,6 +355,7 @@ class _Clocked(torch.autograd.Function):
         propagator: Tensor,  # noqa: ARG004 (its entries are in call.numbers)
         drift: Tensor,  # noqa: ARG004
         threshold: Tensor,  # noqa: ARG004
+        jump: Tensor,  # noqa: ARG004
         initial: Tensor,
         d_in: Tensor | None,  # noqa: ARG004 (the steps are in call.delays)
         d_rec: Tensor | None,  # noqa: ARG004

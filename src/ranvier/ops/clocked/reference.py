@@ -73,7 +73,8 @@ class Emission:
         shifts: zeros whose gradient is dL/dt of the spike there (EventProp).
         marks: ones at spikes, for rate penalties (EventProp).
         membrane: V after the flow, before the reset.
-        slope: the slope of V in units of 1 / leak, before it is bounded.
+        level: what V has to reach there: the threshold, and what raises it.
+        slope: the slope of V above the level in units of 1 / leak, before it is bounded.
         held: where a unit was held in its refractory time.
         state: the final state [S, B, N].
         pending: what arrives in the step after the last [B, N]; zero where arrivals come after the threshold test.
@@ -85,6 +86,7 @@ class Emission:
     shifts: Tensor
     marks: Tensor
     membrane: Tensor
+    level: Tensor
     slope: Tensor
     held: Tensor
     state: Tensor
@@ -134,13 +136,15 @@ def run(
         arrivals.send(k, w_in, raster[k], None if shifts is None else shifts[k])
         if first:
             x = still(arrive(x, *arrivals.take(k, nothing), dynamics), held, before)
-        membrane, slope = x[0], (_row(dynamics.slope_row, x) * x).sum(0) + dynamics.slope_offset
+        membrane, level = x[0], level_of(x, dynamics)
+        slope = (_row(dynamics.slope_row, x) * x).sum(0) + dynamics.slope_offset
+        rise = (_row(dynamics.rise_row, x) * x).sum(0) + dynamics.rise_offset
         hold = torch.where(held, hold - 1, hold)
         if exact:  # had the hold ended later, V would lag behind by its slope there
-            left = torch.where(held & (hold <= 0), dynamics.leak * slope.detach(), 0.0) * lag
+            left = torch.where(held & (hold <= 0), dynamics.leak * (slope + rise).detach(), 0.0) * lag
             x = torch.cat([(x[0] - left)[None], x[1:]])
-        fires = ((membrane >= threshold) & ~held).to(x) if forced is None else forced[k]
-        spikes, moved, marks, x = emit(x, fires, slope, held, dynamics, gradient)
+        fires = ((membrane >= level) & ~held).to(x) if forced is None else forced[k]
+        spikes, moved, marks, x = emit(x, fires, slope, rise, held, dynamics, gradient)
         hold = torch.where(fires > 0, inf if dynamics.hold == FOREVER else float(dynamics.hold), hold)
         lag = torch.where(fires > 0, moved, torch.where(hold > 0, lag, 0.0)) if exact else nothing
         if w_rec is not None:
@@ -148,18 +152,24 @@ def run(
             arrivals.send(k + first, w_rec, spikes if through else spikes.detach(), moved if exact else None)
         if not first:
             x = still(arrive(x, *arrivals.take(k, nothing), dynamics), hold > 0, x[0])
-        steps.append((spikes, moved, marks, membrane, slope, held))
+        steps.append((spikes, moved, marks, membrane, level, slope, held))
     empty = raster.new_zeros(0, *state.shape[1:])
-    columns = [torch.stack(column) for column in zip(*steps, strict=True)] if steps else [empty] * 5 + [empty > 0]
-    all_spikes, all_shifts, all_marks, all_membranes, all_slopes, all_held = columns
+    columns = [torch.stack(column) for column in zip(*steps, strict=True)] if steps else [empty] * 6 + [empty > 0]
     pending, _ = arrivals.take(raster.shape[0], nothing)
-    return Emission(all_spikes, all_shifts, all_marks, all_membranes, all_slopes, all_held, x, pending, hold, lag)
+    return Emission(*columns, x, pending, hold, lag)
 
 
 def flow(x: Tensor, dynamics: Dynamics) -> Tensor:
     """One step of the linear flow, x <- P x + d."""
     propagator = dynamics.propagator.expand(x.shape[-1], -1, -1)
     return torch.einsum("nsr,rbn->sbn", propagator, x) + _row(dynamics.drift, x)
+
+
+def level_of(x: Tensor, dynamics: Dynamics) -> Tensor:
+    """What V has to reach for a spike [B, N]: the threshold plus the states that raise it."""
+    assert dynamics.threshold is not None
+    level = dynamics.threshold.expand(x.shape[1:])
+    return sum((x[s] for s, raises in enumerate(dynamics.structure.raising) if raises), level)
 
 
 def arrive(x: Tensor, current: Tensor, shift: Tensor | None, dynamics: Dynamics) -> Tensor:
@@ -176,20 +186,24 @@ def still(x: Tensor, held: Tensor, membrane: Tensor) -> Tensor:
 
 
 def emit(
-    x: Tensor, fires: Tensor, slope: Tensor, held: Tensor, dynamics: Dynamics, gradient: Gradient
+    x: Tensor, fires: Tensor, slope: Tensor, rise: Tensor, held: Tensor, dynamics: Dynamics, gradient: Gradient
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Spike and reset where `fires` is 1: (spikes, shifts, marks, state after the reset)."""
     threshold, reset = dynamics.threshold, dynamics.structure.reset
     assert threshold is not None
     if isinstance(gradient, EventProp):
-        shifts, marks, x = _Jump.apply(x, fires, slope.detach(), held, threshold, dynamics, gradient.min_slope)
+        slopes = (slope.detach(), rise.detach())
+        shifts, marks, x = _Jump.apply(
+            x, fires, *slopes, held, threshold, dynamics.jump, dynamics, gradient.min_slope
+        )
         return fires, shifts, marks, x
-    spikes = _Spike.apply((x[0] - threshold) / threshold, fires, held, gradient.shape)
+    level = level_of(x, dynamics)
+    spikes = _Spike.apply((x[0] - level) / threshold, fires, held, gradient.shape)
     felt = spikes if gradient.through_reset else spikes.detach()
-    taken = {"zero": x[0], "subtract": threshold, "none": torch.zeros_like(threshold)}[reset]
+    taken = {"zero": x[0], "subtract": level, "none": torch.zeros_like(level)}[reset]
     membrane = x[0] - felt * taken
     nothing = torch.zeros_like(fires)
-    return spikes, nothing, nothing, torch.cat([membrane[None], x[1:]])
+    return spikes, nothing, nothing, torch.cat([membrane[None], x[1:]]) + _row(dynamics.jump, x) * spikes
 
 
 class _Spike(torch.autograd.Function):
@@ -216,29 +230,46 @@ class _Jump(torch.autograd.Function):
         x: Tensor,
         fires: Tensor,
         slope: Tensor,
+        rise: Tensor,
         held: Tensor,
         threshold: Tensor,
+        jump: Tensor,
         dynamics: Dynamics,
         min_slope: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        ctx.save_for_backward(fires, torch.maximum(slope, min_slope * threshold), held, threshold)
+        level = level_of(x, dynamics)
+        ctx.save_for_backward(fires, torch.maximum(slope, min_slope * threshold), rise, held, level, threshold, jump)
         ctx.dynamics = dynamics
         after = x.clone()
-        after[0] -= fires * (x[0] if dynamics.structure.reset == "zero" else threshold)
-        return torch.zeros_like(fires), fires.clone(), after
+        after[0] -= fires * (x[0] if dynamics.structure.reset == "zero" else level)
+        return torch.zeros_like(fires), fires.clone(), after + _row(jump, x) * fires
 
     @staticmethod
     def backward(ctx: Any, *incoming: Tensor) -> tuple[Tensor | None, ...]:
         g_time, g_mark, mu = incoming
-        fires, slope, held, threshold = ctx.saved_tensors
-        own, left = _row(ctx.dynamics.reset_row, mu) * mu, mu[0]
-        if ctx.dynamics.hold:  # what V does next is decided at the end of the hold, whose time is that of the spike
-            own, left = own[1:], torch.where(fires > 0, 0.0, mu[0])
-        jump = (threshold * own.sum(0) - g_time) / (ctx.dynamics.leak * slope)
-        before = left + torch.where((fires > 0) & ~held, jump, 0.0)
-        g_threshold = (-fires * before).sum(0)
-        mu = torch.cat([(before + fires * g_mark / threshold)[None], mu[1:]])
-        return mu, None, None, None, g_threshold if threshold.ndim else g_threshold.sum(), None, None
+        fires, slope, rise, held, level, threshold, jump = ctx.saved_tensors
+        dynamics: Dynamics = ctx.dynamics
+        own, kick, left = _row(dynamics.reset_row, mu) * mu, _row(dynamics.jump_row, mu) * mu, mu[0]
+        if dynamics.hold:  # what V does next is decided at the end of the hold, whose time is that of the spike
+            own, kick, left = own[1:], kick[1:], torch.where(fires > 0, 0.0, mu[0])
+        gained = level * own.sum(0) + dynamics.leak * rise * left - kick.sum(0) - g_time
+        before = left + torch.where((fires > 0) & ~held, gained / (dynamics.leak * slope), 0.0)
+        g_level = -fires * before
+        g_threshold, g_jump = g_level.sum(0), (fires * mu).sum(1).T
+        raising = torch.tensor(dynamics.structure.raising, dtype=mu.dtype, device=mu.device)[1:, None, None]
+        mu = torch.cat([(before + fires * g_mark / threshold)[None], mu[1:] + raising * g_level])
+        per_unit = threshold.ndim > 0
+        return (
+            mu,
+            None,
+            None,
+            None,
+            None,
+            g_threshold if per_unit else g_threshold.sum(),
+            g_jump if per_unit else g_jump.sum(0),
+            None,
+            None,
+        )
 
 
 def _row(coefficients: Tensor, x: Tensor) -> Tensor:
