@@ -45,7 +45,8 @@ STRUCTURES = (
     Structure(recurrent=True, delays=True, per_unit=False, refractory=math.inf),
 )
 NUMBERS = ("tau_mem", "tau_syn", "threshold", "bias")
-STATES = ("V", "I")
+ADAPTIVE = ("tau_adapt", "adaptation")
+STATES = ("V", "I", "a")
 Values = dict[str, Tensor]
 
 
@@ -75,7 +76,7 @@ class Net:
     def to(self, dtype: torch.dtype) -> Net:
         """Weights, events and states in a dtype; what describes the neuron stays float64."""
         return self.with_values(
-            **{name: value.to(dtype) for name, value in self.values.items() if name not in (*NUMBERS, "d_in", "d_rec")}
+            **{name: value.to(dtype) for name, value in self.values.items() if name not in (*NUMBERS, *ADAPTIVE, "d_in", "d_rec")}
         )
 
     def leaves(self) -> Net:
@@ -97,8 +98,10 @@ class Net:
     @property
     def neuron(self) -> Continuous:
         """The numbers; all per unit as soon as one is."""
-        numbers = torch.broadcast_tensors(*(self.values[name] for name in NUMBERS))
-        return Continuous(("V", "I"), **dict(zip(NUMBERS, numbers, strict=True)), refractory=self.refractory)
+        names = [name for name in (*NUMBERS, *ADAPTIVE) if name in self.values]
+        numbers = torch.broadcast_tensors(*(self.values[name] for name in names))
+        states = STATES if "adaptation" in names else STATES[:2]
+        return Continuous(states, **dict(zip(names, numbers, strict=True)), refractory=self.refractory)
 
     def run(self, backend: str, **options: Any) -> tuple[Spikes, Values]:
         values = self.values
@@ -168,6 +171,7 @@ def random_net(
     refractory: float = 0.0,
     state: bool = False,
     min_slope: float = 0.0,
+    adaptive: bool = False,
 ) -> Net:
     """A layer of a few units in seconds that mostly spikes a few times each.
 
@@ -181,6 +185,7 @@ def random_net(
         refractory: s.
         state: start from a random V and I.
         min_slope: of EventProp.
+        adaptive: whether the threshold is.
     """
     g = torch.Generator().manual_seed(seed)
 
@@ -211,5 +216,10 @@ def random_net(
         values["V"] = normal(0.0, 0.3, n_samples, n_units)
         values["I"] = normal(0.0, 1.0, n_samples, n_units)
     units = torch.randint(n_in, (n_samples * n_events,), generator=g, dtype=torch.int32)
+    if adaptive:
+        values["tau_adapt"] = tau_mem.clone() if equal else uniform(5e-3, 60e-3, *shape)
+        values["adaptation"] = uniform(0.1, 0.8, *shape)
+    if adaptive and state:
+        values["a"] = normal(0.3, 0.3, n_samples, n_units)
     offsets = torch.arange(n_samples + 1) * n_events
     return Net(values, units, offsets, 60e-3, refractory, min_slope)

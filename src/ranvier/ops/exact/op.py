@@ -165,12 +165,12 @@ def _reference(
     limit: int,
 ) -> tuple[Spikes, Tensor, int]:
     if initial is None:
-        rows = 3 if neuron.refractory > 0 else 2
+        rows = len(neuron.states) + (neuron.refractory > 0)
         initial = w_in.new_zeros(rows, spikes.n_samples, w_in.shape[1])
     found = reference.run(spikes, w_in, w_rec, neuron, gradient, d_in, d_rec, initial, limit)
     record = Record("reference", clipped=found.clipped, truncated=found.truncated)
     emitted = _spikes(spikes, found.units, found.offsets, found.times, found.marks, found.final, record)
-    return emitted, found.final[:2], found.worst
+    return emitted, found.final[: len(neuron.states)], found.worst
 
 
 # ------------------------------------------------------------------------------------------------ numba

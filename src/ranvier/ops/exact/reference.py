@@ -9,7 +9,8 @@ for all time constants, equal ones included. A crossing is found by bisection on
 
     t = t0 - (V(t0) - threshold) / slope        slope = max(I + bias - threshold, min_slope threshold) / tau_mem
 
-makes it differentiable in all that V(t0) depends on. What happens at one instant, and backwards in reverse:
+makes it differentiable in all that V(t0) depends on. An adaptive threshold adds a state a that decays by itself, and wherever
+the threshold stands above, a(t0) is added to it, but for the bound; tau_mem a / tau_adapt is added to the slope. What happens at one instant, and backwards in reverse:
 (1) threshold crossings, lower unit first, (2) releases from the hold after a spike, (3) inputs in the order of the
 event list, (4) own spikes in the order of emission.
 
@@ -28,6 +29,7 @@ from torch import Tensor
 
 from ranvier.gradients import EventProp
 from ranvier.neurons import Continuous
+from ranvier.ops.exact.adaptive import Flight
 from ranvier.spikes import Spikes
 
 _RELEASE, _INPUT, _OWN = 1, 2, 3  # the order at one instant; crossings come first
@@ -43,8 +45,8 @@ class Emission:
         times: [E], s.
         marks: [E], ones for rate penalties: their gradient g enters as mu_V += g / threshold before the spike.
         offsets: int64 [B+1].
-        slopes: [E], I + bias - threshold at each spike, before it is bounded.
-        final: the state at `duration`, [2, B, N] or with the remaining hold [3, B, N].
+        slopes: [E], tau_mem times the slope of V above its threshold at each spike, before it is bounded.
+        final: the state at `duration`, V, I, a where there is one, and the remaining hold where there is one: [S, B, N].
         clipped: spikes whose slope was bounded.
         truncated: units, over all samples, that fell silent because they had spiked `limit` times.
         worst: the first sample with such a unit, or -1.
@@ -82,8 +84,8 @@ def run(
         gradient: bounds the slope at a crossing.
         d_in: synaptic delays of inputs [n_in, N], s, or None.
         d_rec: synaptic delays of own spikes [N, N], s, or None.
-        initial: rows V, I [2, B, N]; a refractory neuron has a third, the remaining hold in s (0: free; may be
-            infinite). V of a held unit is 0, whatever is given.
+        initial: rows V, I and, for an adaptive threshold, a; a refractory neuron has one more, the remaining hold in s
+            (0: free; may be infinite): [S, B, N]. V of a held unit is 0, whatever is given.
         limit: spikes of one unit in one sample. The next one does not happen: the unit's V is 0 from there on.
     """
     numbers = _Numbers.of(neuron, w_in)
@@ -116,18 +118,21 @@ class _Numbers:
     tau_syn: Tensor
     bias: Tensor
     threshold: Tensor
+    tau_adapt: Tensor
+    adaptation: Tensor
     refractory: float
-    floats: list[tuple[float, float, float, float]]
+    adaptive: bool
+    floats: list[tuple[float, ...]]
 
     @classmethod
     def of(cls, neuron: Continuous, w_in: Tensor) -> _Numbers:
         assert neuron.threshold is not None
-        rows = [
-            value.to(w_in.device, torch.float64).expand(w_in.shape[1])
-            for value in (neuron.tau_mem, neuron.tau_syn, neuron.bias, neuron.threshold)
-        ]
+        values = [neuron.tau_mem, neuron.tau_syn, neuron.bias, neuron.threshold, neuron.tau_adapt, neuron.adaptation]
+        adaptive = neuron.adaptation is not None  # if not, a is 0 and stays 0
+        values = [neuron.tau_mem.new_tensor(i == 4) if value is None else value for i, value in enumerate(values)]
+        rows = [value.to(w_in.device, torch.float64).expand(w_in.shape[1]) for value in values]
         floats = list(zip(*(row.detach().tolist() for row in rows), strict=True))
-        return cls(*rows, refractory=neuron.refractory, floats=floats)
+        return cls(*rows, refractory=neuron.refractory, adaptive=adaptive, floats=floats)
 
 
 @dataclass(frozen=True)
@@ -183,15 +188,17 @@ class _Sample:
         n_units = initial.shape[-1]
         self.all_units = torch.arange(n_units, device=initial.device)
         self.membrane, self.current = initial[0], initial[1]
+        n_states = 3 if numbers.adaptive else 2
+        self.raised = initial[2] if numbers.adaptive else torch.zeros_like(initial[0])
         self.since = torch.zeros_like(initial[0])
         self.releases: list[Tensor | None] = [None] * n_units  # when a held unit is released; None: free
         self.crossings = [_FOREVER] * n_units
         self.queue: list[_Queued] = []
-        self.has_hold = initial.shape[0] > 2
+        self.has_hold = initial.shape[0] > n_states
         if self.has_hold:
-            for n, hold in enumerate(initial[2].detach().tolist()):
+            for n, hold in enumerate(initial[n_states].detach().tolist()):
                 if hold > 0:
-                    self._hold(n, initial[2, n])
+                    self._hold(n, initial[n_states, n])
         self.counts = [0] * n_units
         self.units: list[int] = []
         self.times: list[Tensor] = []
@@ -225,8 +232,8 @@ class _Sample:
         return self
 
     def final(self) -> Tensor:
-        """V, I and, for a refractory neuron, the remaining hold: [2 or 3, N]."""
-        rows = [self.membrane, self.current]
+        """V, I, a where the threshold adapts and, for a refractory neuron, the remaining hold: [S, N]."""
+        rows = [self.membrane, self.current, *([self.raised] if self.numbers.adaptive else [])]
         if self.has_hold:
             zero = self.since.new_zeros(())
             rows.append(torch.stack([zero if t is None else t - self.duration for t in self.releases]))
@@ -240,10 +247,11 @@ class _Sample:
             return
         tau_mem, threshold = self.numbers.tau_mem[n], self.numbers.threshold[n]
         unit = self.all_units[n : n + 1]
-        membrane, current = (row[0] for row in self._flowed(unit, t0 - self.since[unit]))
-        slope = (current + self.numbers.bias[n] - threshold).detach()
+        membrane, current, raised = (row[0] for row in self._flowed(unit, t0 - self.since[unit]))
+        falls = tau_mem * raised / self.numbers.tau_adapt[n]
+        slope = (current + self.numbers.bias[n] - (threshold + raised) + falls).detach()
         bounded = torch.maximum(slope, self.min_slope * threshold.detach())
-        miss = membrane - threshold
+        miss = membrane - (threshold + raised)
         time = _Valued.apply(t0 - miss * tau_mem.detach() / bounded, t0)
         self.counts[n] += 1
         self.units.append(n)
@@ -254,6 +262,7 @@ class _Sample:
         self._move(unit, time)
         # The reset. V = 0, but where the slope is bounded the gradient that t does not take stays in V.
         self.membrane = self.membrane.index_put((unit,), _Valued.apply((1 - slope / bounded) * miss, 0.0))
+        self.raised = self.raised.index_add(0, unit, self.numbers.adaptation[unit])
         if self.numbers.refractory > 0:
             self._hold(n, time + self.numbers.refractory)
         else:
@@ -279,30 +288,36 @@ class _Sample:
         self.releases[n] = None
         self._look(unit)
 
-    def _flowed(self, units: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
-        """V and I of some units after a time d each, as if they were free."""
+    def _flowed(self, units: Tensor, d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """V, I and a of some units after a time d each, as if they were free."""
         tau_mem, tau_syn, bias = (row[units] for row in (self.numbers.tau_mem, self.numbers.tau_syn, self.numbers.bias))
         u, current = self.membrane[units] - bias, self.current[units]
         membrane = bias + u * torch.exp(-d / tau_mem) + current * driven(d, tau_mem, tau_syn)
-        return membrane, current * torch.exp(-d / tau_syn)
+        raised = self.raised[units] * torch.exp(-d / self.numbers.tau_adapt[units])
+        return membrane, current * torch.exp(-d / tau_syn), raised
 
     def _move(self, units: Tensor, time: Tensor) -> None:
         """Bring some units to a time; V of held ones stays."""
-        membrane, current = self._flowed(units, time - self.since[units])
+        membrane, current, raised = self._flowed(units, time - self.since[units])
         held = torch.tensor([self.releases[n] is not None for n in units.tolist()], device=units.device)
         membrane = torch.where(held, self.membrane[units], membrane)
         self.membrane = self.membrane.index_put((units,), membrane)
         self.current = self.current.index_put((units,), current)
+        self.raised = self.raised.index_put((units,), raised)
         self.since = self.since.index_put((units,), time.expand(units.shape))
 
     def _look(self, units: Tensor) -> None:
         """Find when some units would cross next, were nothing to arrive any more."""
-        states = zip(*(row[units].detach().tolist() for row in (self.membrane, self.current, self.since)), strict=True)
-        for n, (membrane, current, since) in zip(units.tolist(), states, strict=True):
+        rows = (self.membrane, self.current, self.raised, self.since)
+        states = zip(*(row[units].detach().tolist() for row in rows), strict=True)
+        for n, (membrane, current, raised, since) in zip(units.tolist(), states, strict=True):
             if self.releases[n] is None:
-                tau_mem, tau_syn, bias, threshold = self.numbers.floats[n]
-                horizon = self.duration - since
-                d = first_crossing(membrane - bias, current, tau_mem, tau_syn, threshold - bias, horizon)
+                tau_mem, tau_syn, bias, threshold, tau_adapt, _ = self.numbers.floats[n]
+                u, level, horizon = membrane - bias, threshold - bias, self.duration - since
+                if self.numbers.adaptive:
+                    d = Flight(u, current, raised, tau_mem, tau_syn, tau_adapt).first_crossing(level, horizon)
+                else:
+                    d = first_crossing(u, current, tau_mem, tau_syn, level, horizon)
                 self.crossings[n] = min(since + d, self.duration) if d < _FOREVER else _FOREVER
 
 
