@@ -23,13 +23,25 @@ _PACKAGE = "ranvier.ops.exact"
 
 @dataclass(frozen=True)
 class Numbers:
-    """A neuron's numbers as float64 arrays: [1] when shared, [N] when per unit."""
+    """A neuron's numbers as float64 arrays: [1] when shared, [N] when per unit; None for a threshold that stays."""
 
     tau_mem: Array
     tau_syn: Array
     bias: Array
     threshold: Array
     refractory: float
+    tau_adapt: Array | None = None
+    adaptation: Array | None = None
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether there is a third state, a, on top of the threshold."""
+        return self.adaptation is not None
+
+    @property
+    def n_states(self) -> int:
+        """V, I and, for an adaptive threshold, a."""
+        return 3 if self.adaptive else 2
 
     @property
     def options(self) -> tuple[tuple[str, Any], ...]:
@@ -64,7 +76,7 @@ class Emitted:
         offsets, units, times: the spikes, sorted by sample, then time; times in float64.
         current: I at each spike, before what the spike itself brings.
         trail: what the adjoint needs to replay the order of events; differs between kernels.
-        final: V and I at the end [2, B, N], float64.
+        final: the states at the end [S, B, N], float64.
         held: [B, N], whether a unit is held at reset at the end.
         clipped: spikes whose slope is below the bound.
         truncated: spikes beyond the limit that did not happen.
@@ -86,17 +98,17 @@ class Emitted:
 def forward(
     duration: float, events: Events, weights: Weights, numbers: Numbers, initial: Array, min_slope: float, limit: int
 ) -> Emitted:
-    """Run every sample, chunk by chunk. `initial` is [2, B, N] in float64."""
+    """Run every sample, chunk by chunk. `initial` is [S, B, N] in float64."""
     n_samples, n_units = events.offsets.size - 1, weights.w_in.shape[1]
-    run = kernel(_PACKAGE, f"{_family(weights)}forward.py.jinja", _options(weights, numbers))
+    run = kernel(_PACKAGE, f"{_family(weights, numbers)}forward.py.jinja", _options(weights, numbers))
     ranges = threads.chunks(n_samples)
     parts: list[Any] = [None] * len(ranges)
-    final = np.empty((2, n_samples, n_units))
+    final = np.empty((numbers.n_states, n_samples, n_units))
     held = np.empty((n_samples, n_units), np.uint8)
 
     def task(index: int) -> None:
         parts[index] = run(
-            *ranges[index], duration, *events, *_arguments(weights),
+            *ranges[index], duration, *events, *_arguments(weights, numbers),
             numbers.tau_mem, numbers.tau_syn, numbers.bias, numbers.threshold, numbers.refractory, min_slope, limit,
             initial, final, held,
         )  # fmt: skip
@@ -110,7 +122,7 @@ def forward(
         units=units,
         times=times,
         current=current,
-        trail=_trail(weights, columns[4:-3]),
+        trail=_trail(weights, numbers, columns[4:-3]),
         final=final,
         held=held,
         clipped=sum(clipped),
@@ -123,22 +135,27 @@ def _join(parts: tuple[Array, ...]) -> Array:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def _trail(weights: Weights, columns: list[Any]) -> list[Array]:
+def _trail(weights: Weights, numbers: Numbers, columns: list[Any]) -> list[Array]:
     """What the adjoint replays; the kernels with a log return its length per sample first."""
     trail = [_join(column) for column in columns]
-    return [offsets_from(trail[0]), *trail[1:]] if _family(weights) else trail
+    return [offsets_from(trail[0]), *trail[1:]] if _family(weights, numbers) else trail
 
 
-def _family(weights: Weights) -> str:
-    """The pair of kernels that serves these weights."""
+def _family(weights: Weights, numbers: Numbers) -> str:
+    """The pair of kernels that serves these weights and this neuron."""
+    if numbers.adaptive:
+        return "adaptive_"
     if weights.d_in is not None or weights.d_rec is not None:
         return "delayed_"
     return "" if weights.w_rec is None else "recurrent_"
 
 
-def _arguments(weights: Weights) -> tuple[Array, ...]:
+def _arguments(weights: Weights, numbers: Numbers) -> tuple[Array, ...]:
     """The weights as their kernels take them."""
-    if _family(weights) == "delayed_":
+    if numbers.tau_adapt is not None and numbers.adaptation is not None:
+        w_rec = weights.w_in[:0] if weights.w_rec is None else weights.w_rec
+        return weights.w_in, w_rec, numbers.tau_adapt, numbers.adaptation
+    if _family(weights, numbers) == "delayed_":
         units = weights.w_in.shape[1]
         none = np.empty((0, units))
         w_rec = np.empty((0, units), weights.w_in.dtype) if weights.w_rec is None else weights.w_rec
@@ -148,8 +165,9 @@ def _arguments(weights: Weights) -> tuple[Array, ...]:
 
 
 def _options(weights: Weights, numbers: Numbers, **more: Any) -> tuple[tuple[str, Any], ...]:
-    if _family(weights) == "delayed_":
+    if _family(weights, numbers) in ("delayed_", "adaptive_"):
         more |= {"recurrent": weights.w_rec is not None}
+    if _family(weights, numbers) == "delayed_":
         more |= {"delays_in": weights.d_in is not None, "delays_rec": weights.d_rec is not None}
     return (*numbers.options, *sorted(more.items()))
 
@@ -179,6 +197,8 @@ class Gradients:
     tau_syn: Array
     bias: Array
     threshold: Array
+    tau_adapt: Array
+    adaptation: Array
     initial: Array
 
 
@@ -195,7 +215,7 @@ def backward(
     g_final: Array,
     wanted: Wanted,
 ) -> Gradients:
-    """The adjoint of `forward`; incoming gradients per spike [E], and of the final state [2, B, N] in float64."""
+    """The adjoint of `forward`; incoming gradients per spike [E], and of the final state [S, B, N] in float64."""
     n_samples, n_units = events.offsets.size - 1, weights.w_in.shape[1]
     options = _options(
         weights,
@@ -205,32 +225,32 @@ def backward(
         wants_amplitudes=wanted.amplitudes,
         wants_flow=wanted.flow,
     )
-    run = kernel(_PACKAGE, f"{_family(weights)}backward.py.jinja", options)
+    run = kernel(_PACKAGE, f"{_family(weights, numbers)}backward.py.jinja", options)
     ranges = threads.chunks(n_samples)
     n_chunks, real = len(ranges), weights.w_in.dtype
     g_w_in = np.zeros((n_chunks, *(weights.w_in.shape if wanted.weights else (0, n_units))), real)
     g_w_rec = _like(weights.w_rec, n_chunks, real)
     g_d_in, g_d_rec = _like(weights.d_in, n_chunks, np.float64), _like(weights.d_rec, n_chunks, np.float64)
-    g_neuron = np.zeros((n_chunks, 4, n_units))
+    g_neuron = np.zeros((n_chunks, 6, n_units))
     g_in_times = np.zeros(events.units.size if wanted.times else 0)
     g_amplitudes = np.zeros(events.units.size if wanted.amplitudes else 0)
-    g_initial = np.empty((2, n_samples, n_units))
+    g_initial = np.empty((numbers.n_states, n_samples, n_units))
 
     def task(index: int) -> None:
-        more = () if weights.w_rec is None else (g_w_rec[index],)
-        if _family(weights) == "delayed_":
+        more = () if weights.w_rec is None and not numbers.adaptive else (g_w_rec[index],)
+        if _family(weights, numbers) == "delayed_":
             more = (g_w_rec[index], g_d_in[index], g_d_rec[index])
         run(
-            *ranges[index], duration, *events, *_arguments(weights),
+            *ranges[index], duration, *events, *_arguments(weights, numbers),
             numbers.tau_mem, numbers.tau_syn, numbers.bias, numbers.threshold, numbers.refractory, min_slope,
             initial, emitted.held,
             emitted.offsets, emitted.units, emitted.times, emitted.current, *emitted.trail,
             g_times, g_marks, g_final,
-            g_w_in[index], *more, g_in_times, g_amplitudes, *g_neuron[index], g_initial,
+            g_w_in[index], *more, g_in_times, g_amplitudes, *g_neuron[index, : 6 if numbers.adaptive else 4], g_initial,
         )  # fmt: skip
 
     threads.run(task, n_chunks)
-    tau_mem, tau_syn, bias, threshold = total(g_neuron)
+    tau_mem, tau_syn, bias, threshold, tau_adapt, adaptation = total(g_neuron)
     return Gradients(
         w_in=total(g_w_in),
         w_rec=total(g_w_rec),
@@ -242,6 +262,8 @@ def backward(
         tau_syn=tau_syn,
         bias=bias,
         threshold=threshold,
+        tau_adapt=tau_adapt,
+        adaptation=adaptation,
         initial=g_initial,
     )
 

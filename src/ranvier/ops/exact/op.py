@@ -48,20 +48,25 @@ def exact(
         gradient: `EventProp`; its `min_slope` bounds the jump at crossings that graze the threshold.
         d_in: synaptic delays of the input [n_in, N] in seconds, >= 0; what would arrive after the end is lost.
         d_rec: synaptic delays of the recurrent connections [N, N], likewise.
-        state: initial value [B, N] of V or I by name; zero where not given. Not for neurons with a refractory time nor
-            with delays: what is held or in flight is no part of it.
+        state: initial value [B, N] of any of the neuron's states by name; zero where not given. Not for neurons with a
+            refractory time nor with delays: what is held or in flight is no part of it.
         max_spikes_per_unit: a unit that spikes more often in one sample is a runaway.
         overflow: what becomes of one: an error, or silence from there on, counted in `record.truncated`.
         backend: "numba" (CPU), "reference" (plain torch), or "auto": numba where it exists.
 
     Returns:
-        The emitted spikes and the final V and I by name, [B, N] each; both differentiable.
+        The emitted spikes and the final states by name, [B, N] each; both differentiable.
 
     Raises:
         ValueError, TypeError: for shapes, dtypes, devices or gradients that do not fit together.
         RunawayError: see `overflow`.
     """
     path = inputs.choose(backend, w_in)
+    if path == "numba" and neuron.adaptation is not None and (d_in is not None or d_rec is not None):
+        raise ValueError(
+            "Synaptic delays of a layer with an adaptive threshold have no kernel in continuous time; let `Delay` delay "
+            f"its input, call `on_grid(dt)`, or take `backend` 'reference'. Got {backend!r}."
+        )
     _check(spikes, w_in, w_rec, neuron, gradient, d_in, d_rec, state, max_spikes_per_unit, overflow)
     assert isinstance(gradient, EventProp)
     spikes = inputs.cast(spikes, w_in.dtype)
@@ -212,6 +217,8 @@ def _numba(
         neuron.bias,
         neuron.threshold,
         initial,
+        neuron.tau_adapt,
+        neuron.adaptation,
     )
     out = call.emitted
     assert out is not None
@@ -237,12 +244,15 @@ def numbers_of(neuron: Continuous) -> cpu.Numbers:
             array(neuron.bias),
             array(neuron.threshold),
             neuron.refractory,
+            None if neuron.tau_adapt is None else array(neuron.tau_adapt),
+            None if neuron.adaptation is None else array(neuron.adaptation),
         )
     return _numbers[neuron]
 
 
 _DIFFERENTIABLE = (
     "times", "amplitudes", "w_in", "w_rec", "d_in", "d_rec", "tau_mem", "tau_syn", "bias", "threshold", "initial",
+    "tau_adapt", "adaptation",
 )  # fmt: skip
 
 
@@ -264,6 +274,8 @@ class _Exact(torch.autograd.Function):
         bias: Tensor,  # noqa: ARG004
         threshold: Tensor,  # noqa: ARG004
         initial: Tensor | None,
+        tau_adapt: Tensor | None,  # noqa: ARG004
+        adaptation: Tensor | None,  # noqa: ARG004
     ) -> tuple[Tensor, Tensor, Tensor]:
         ctx.save_for_backward(times, amplitudes, w_in, w_rec, d_in, d_rec, initial)
         spikes = call.spikes
@@ -272,7 +284,7 @@ class _Exact(torch.autograd.Function):
             _events(spikes, times, amplitudes),
             _weights(w_in, w_rec, d_in, d_rec),
             numbers_of(call.neuron),
-            _initial(initial, spikes.n_samples, w_in.shape[1]),
+            _initial(initial, len(call.neuron.states), spikes.n_samples, w_in.shape[1]),
             call.gradient.min_slope,
             call.limit,
         )
@@ -298,7 +310,7 @@ class _Exact(torch.autograd.Function):
             _events(spikes, times, amplitudes),
             _weights(w_in, w_rec, d_in, d_rec),
             numbers_of(neuron),
-            _initial(initial, spikes.n_samples, w_in.shape[1]),
+            _initial(initial, len(neuron.states), spikes.n_samples, w_in.shape[1]),
             call.gradient.min_slope,
             emitted,
             _or_zeros(g_times, emitted.times.shape),
@@ -308,7 +320,7 @@ class _Exact(torch.autograd.Function):
                 weights=needs["w_in"] or needs["w_rec"],
                 times=needs["times"],
                 amplitudes=needs["amplitudes"],
-                flow=needs["tau_mem"] or needs["tau_syn"] or needs["bias"],
+                flow=needs["tau_mem"] or needs["tau_syn"] or needs["bias"] or needs["tau_adapt"],
                 delays=needs["d_in"] or needs["d_rec"],
             ),
         )
@@ -335,6 +347,8 @@ class _Exact(torch.autograd.Function):
             of_units("bias"),
             of_units("threshold"),
             of("initial", w_in),
+            of_units("tau_adapt"),
+            of_units("adaptation"),
         )
 
 
@@ -356,5 +370,5 @@ def _weights(w_in: Tensor, w_rec: Tensor | None, d_in: Tensor | None, d_rec: Ten
     )
 
 
-def _initial(initial: Tensor | None, n_samples: int, n_units: int) -> cpu.Array:
-    return np.zeros((2, n_samples, n_units)) if initial is None else inputs.array(initial.double())
+def _initial(initial: Tensor | None, n_states: int, n_samples: int, n_units: int) -> cpu.Array:
+    return np.zeros((n_states, n_samples, n_units)) if initial is None else inputs.array(initial.double())
