@@ -60,7 +60,7 @@ class Adapting(Neuron):
 
 @dataclass(frozen=True)
 class Tired(Neuron):
-    """Every spike leaves behind a current that holds V down: a spike moves a state that does not raise the threshold."""
+    """Every spike leaves behind a current that holds V down: its spikes move a state, not the threshold."""
 
     tau_mem: float = 20e-3
     tau_syn: float = 5e-3

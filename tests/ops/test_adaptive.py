@@ -67,9 +67,7 @@ SIZES = [(20, 5, 11, 63, 0.1), (40, 3, 4, 5, 0.3), (1, 1, 1, 1, 1.0), (15, 2, 5,
 def case(kind: str, size: int, seed: int) -> Case:
     make, gradient, recurrent, support, delays = KINDS[kind]
     n_steps, n_samples, n_in, n_units, density = SIZES[size]
-    return Case(
-        make(n_units), gradient, recurrent, n_steps, n_samples, n_in, n_units, density, seed, support, delays
-    )
+    return Case(make(n_units), gradient, recurrent, n_steps, n_samples, n_in, n_units, density, seed, support, delays)
 
 
 @pytest.mark.parametrize("size", range(len(SIZES)))
@@ -133,7 +131,8 @@ def loop(raster: Tensor, w_in: Tensor, w_rec: Tensor, p: dict[str, Tensor], rese
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize(("reset", "through"), [("zero", False), ("zero", True), ("subtract", False), ("subtract", True)])
+@pytest.mark.parametrize("reset", ["zero", "subtract"])
+@pytest.mark.parametrize("through", [False, True])
 def test_surrogate_gradients_are_autograds(reset: str, through: bool, backend: str) -> None:
     g = torch.Generator().manual_seed(5)
     raster = (torch.rand(50, 3, 6, generator=g) < 0.2).double()
@@ -205,7 +204,7 @@ def test_e9_on_a_grid(backend: str, reset: str) -> None:
 
 
 def test_e9_is_approached_in_first_order() -> None:
-    """The largest relative error of the five derivatives falls with dt: slope 1 in logarithms, measured over a thousand."""
+    """The largest relative error of the five derivatives falls with dt: slope 1 in logarithms, over a thousand."""
     steps = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
     errors = torch.tensor([[e9(dt, "numba")[1][name] / value - 1 for name, value in E9_SLOPES.items()] for dt in steps])
     worst = errors.abs().amax(1).log10()

@@ -2,9 +2,9 @@
 
     tau_mem dV/dt = -V + I + bias        tau_syn dI/dt = -I        tau_adapt da/dt = -a
 
-A spike that arrives adds its weight to I. When V reaches threshold + a the neuron spikes: V is reset, and `adaptation` is
-added to a, so that the next spike takes more and spike trains slow down. Reference: Bellec et al., Nat. Commun. 11:3625
-(2020), who write beta a with unit jumps where we write a with jumps of beta.
+A spike that arrives adds its weight to I. When V reaches threshold + a the neuron spikes: V is reset, and `adaptation`
+is added to a, so that the next spike takes more and spike trains slow down. Reference: Bellec et al., Nat. Commun.
+11:3625 (2020), who write beta a with unit jumps where we write a with jumps of beta.
 """
 
 from collections.abc import Sequence

@@ -6,9 +6,9 @@ From the flow dx/dt = A x + c and the step dt:
     arrival_row  = -A e_in     dL/dt of a spike with weight w that arrives is  w * arrival_row . mu
     reset_row    = -A e_V      (for EventProp's jump)
     jump_row     = -A jump     likewise for what a spike adds to the unit's own states
-    rise_row, rise_offset      = tau_0 times the slope of what raises the threshold, the sum of (A x + c)_s over those states
-    slope_row, slope_offset    = tau_0 times the slope of V above it, tau_0 = -1 / A_VV being the membrane's own time constant
-    leak         = 1 / tau_0
+    rise_row, rise_offset      = tau_0 times the slope of what raises the threshold, the sum of (A x + c)_s over it
+    slope_row, slope_offset    = tau_0 times the slope of V less that
+    leak         = 1 / tau_0, tau_0 = -1 / A_VV being the membrane's own time constant
 
 with mu the adjoint dL/dx, e_in and e_V the unit vectors of the entered state and of the membrane. The rows
 carry no gradient: they multiply first-order quantities only.

@@ -76,7 +76,11 @@ class Net:
     def to(self, dtype: torch.dtype) -> Net:
         """Weights, events and states in a dtype; what describes the neuron stays float64."""
         return self.with_values(
-            **{name: value.to(dtype) for name, value in self.values.items() if name not in (*NUMBERS, *ADAPTIVE, "d_in", "d_rec")}
+            **{
+                name: value.to(dtype)
+                for name, value in self.values.items()
+                if name not in (*NUMBERS, *ADAPTIVE, "d_in", "d_rec")
+            }
         )
 
     def leaves(self) -> Net:

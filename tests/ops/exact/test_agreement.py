@@ -59,7 +59,7 @@ def outcome(network: Net, backend: str, *, marks: bool = True, **options: Any) -
 
     loss = (found.times.double() * normal(found.n_events)).sum() * 1e3
     loss = loss + (found.counts().double() * normal(found.n_samples, found.n_units)).sum() * (0.1 if marks else 0)
-    for name in ("V", "I"):
+    for name in final:
         loss = loss + (final[name].double() * normal(found.n_samples, found.n_units)).sum()
     return Outcome(found, final, gradients(loss, network.values))
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("unchecked")
 GRAZING = 0.05  # I + bias - threshold
 TOLERANCE, GRAZING_TOLERANCE = 1e-6, 1e-4
 STEP = 2e-6  # in units of SCALE
-SCALE = {"times": 1e-2, "d_in": 1e-2, "d_rec": 1e-2, "tau_mem": 1e-2, "tau_syn": 1e-2}  # s; all else 1
+SCALE = dict.fromkeys(("times", "d_in", "d_rec", "tau_mem", "tau_syn", "tau_adapt"), 1e-2)  # s; all else 1
 MARGIN = 1e-6  # s; far more than a step of SCALE moves a spike
 NOISE = 1e-3  # of the loss in ms per unit of SCALE: what is smaller is compared to this
 
@@ -86,7 +86,7 @@ def loss_of(found: Spikes, final: Values, pattern: Spikes, cotangents: Values) -
     if not same:
         raise PatternChangedError
     loss = (found.times * cotangents["times"][: found.n_events]).sum() * 1e3
-    return loss + sum((final[name] * cotangents[name]).sum() for name in ("V", "I"))
+    return loss + sum((final[name] * cotangents[name]).sum() for name in final)
 
 
 def difference(network: Net, name: str, pattern: Spikes, cotangents: Values, backend: str, step: float) -> Tensor:

@@ -193,9 +193,7 @@ def emit(
     assert threshold is not None
     if isinstance(gradient, EventProp):
         slopes = (slope.detach(), rise.detach())
-        shifts, marks, x = _Jump.apply(
-            x, fires, *slopes, held, threshold, dynamics.jump, dynamics, gradient.min_slope
-        )
+        shifts, marks, x = _Jump.apply(x, fires, *slopes, held, threshold, dynamics.jump, dynamics, gradient.min_slope)
         return fires, shifts, marks, x
     level = level_of(x, dynamics)
     spikes = _Spike.apply((x[0] - level) / threshold, fires, held, gradient.shape)
@@ -238,7 +236,7 @@ class _Jump(torch.autograd.Function):
         min_slope: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
         level = level_of(x, dynamics)
-        ctx.save_for_backward(fires, torch.maximum(slope, min_slope * threshold), rise, held, level, threshold, jump)
+        ctx.save_for_backward(fires, torch.maximum(slope, min_slope * threshold), rise, held, level, threshold)
         ctx.dynamics = dynamics
         after = x.clone()
         after[0] -= fires * (x[0] if dynamics.structure.reset == "zero" else level)
@@ -247,7 +245,7 @@ class _Jump(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *incoming: Tensor) -> tuple[Tensor | None, ...]:
         g_time, g_mark, mu = incoming
-        fires, slope, rise, held, level, threshold, jump = ctx.saved_tensors
+        fires, slope, rise, held, level, threshold = ctx.saved_tensors
         dynamics: Dynamics = ctx.dynamics
         own, kick, left = _row(dynamics.reset_row, mu) * mu, _row(dynamics.jump_row, mu) * mu, mu[0]
         if dynamics.hold:  # what V does next is decided at the end of the hold, whose time is that of the spike

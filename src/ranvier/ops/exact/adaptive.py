@@ -2,7 +2,7 @@
 
     f(d) = u(d) - a(d),  a(d) = a e^(-d / tau_adapt),  u and I as in reference.py
 
-f is a sum of three exponentials and rises or falls with p = f' = (I - u) / tau_mem + a / tau_adapt. The sign of p is that of
+f is a sum of three exponentials; its slope is p = (I - u) / tau_mem + a / tau_adapt. The sign of p is that of
 q = e^(d / tau_mem) p, which is monotone but for one turn,
 
     q' = 0:  e^(d (1 / tau_adapt - 1 / tau_syn)) = tau_syn a (tau_adapt - tau_mem) / (tau_adapt^2 I)

@@ -64,8 +64,8 @@ def exact(
     path = inputs.choose(backend, w_in)
     if path == "numba" and neuron.adaptation is not None and (d_in is not None or d_rec is not None):
         raise ValueError(
-            "Synaptic delays of a layer with an adaptive threshold have no kernel in continuous time; let `Delay` delay "
-            f"its input, call `on_grid(dt)`, or take `backend` 'reference'. Got {backend!r}."
+            "Synaptic delays of a layer with an adaptive threshold have no kernel in continuous time; let `Delay` "
+            f"delay its input, call `on_grid(dt)`, or take `backend` 'reference'. Got {backend!r}."
         )
     _check(spikes, w_in, w_rec, neuron, gradient, d_in, d_rec, state, max_spikes_per_unit, overflow)
     assert isinstance(gradient, EventProp)

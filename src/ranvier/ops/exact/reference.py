@@ -9,8 +9,8 @@ for all time constants, equal ones included. A crossing is found by bisection on
 
     t = t0 - (V(t0) - threshold) / slope        slope = max(I + bias - threshold, min_slope threshold) / tau_mem
 
-makes it differentiable in all that V(t0) depends on. An adaptive threshold adds a state a that decays by itself, and wherever
-the threshold stands above, a(t0) is added to it, but for the bound; tau_mem a / tau_adapt is added to the slope. What happens at one instant, and backwards in reverse:
+makes it differentiable in all that V(t0) depends on. (An adaptive threshold is threshold + a, and falls by itself: its
+slope, -tau_mem a / tau_adapt, comes off.) What happens at one instant, and backwards in reverse:
 (1) threshold crossings, lower unit first, (2) releases from the hold after a spike, (3) inputs in the order of the
 event list, (4) own spikes in the order of emission.
 
@@ -46,7 +46,7 @@ class Emission:
         marks: [E], ones for rate penalties: their gradient g enters as mu_V += g / threshold before the spike.
         offsets: int64 [B+1].
         slopes: [E], tau_mem times the slope of V above its threshold at each spike, before it is bounded.
-        final: the state at `duration`, V, I, a where there is one, and the remaining hold where there is one: [S, B, N].
+        final: the state at `duration` [S, B, N]: V, I, a if the threshold adapts, the remaining hold if there is one.
         clipped: spikes whose slope was bounded.
         truncated: units, over all samples, that fell silent because they had spiked `limit` times.
         worst: the first sample with such a unit, or -1.
