@@ -195,8 +195,13 @@ def _structure(neuron: Neuron, per_unit: bool) -> Structure:
 def _opened(neuron: Neuron, values: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """Which entries of A [S, S], c [S] and the jump [S] are not zero in at least one unit."""
     (flow, constant), jump = neuron.flow(values), neuron.jump(values)
-    vectors = ((row.reshape(-1, row.shape[-1]) != 0).any(0) for row in (constant, jump))
-    return ((flow.reshape(-1, *flow.shape[-2:]) != 0).any(0), *vectors)
+    entries = (flow.reshape(-1, *flow.shape[-2:]) != 0).any(0)
+    return entries, _any_unit(constant), _any_unit(jump)
+
+
+def _any_unit(row: Tensor) -> Tensor:
+    """Which entries of a vector [..., S] are not zero in at least one unit."""
+    return (row.reshape(-1, row.shape[-1]) != 0).any(0)
 
 
 def _generic(neuron: Neuron) -> dict[str, Tensor]:

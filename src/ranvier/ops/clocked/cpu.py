@@ -234,7 +234,7 @@ def forward(
         support=EventList(offsets_from(support_counts), _join(parts, "support_steps"), _join(parts, "support_units")),
         support_values=_join(parts, "support_values"),
         trace=trace,
-        raised=(*(_join(parts, name) for name in ("levels", "rises", "support_levels")), raised_trace),
+        raised=(_join(parts, "levels"), _join(parts, "rises"), _join(parts, "support_levels"), raised_trace),
         final=final,
         consumed=sum(part.consumed for part in parts),
     )

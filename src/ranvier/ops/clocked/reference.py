@@ -155,8 +155,9 @@ def run(
         steps.append((spikes, moved, marks, membrane, level, slope, held))
     empty = raster.new_zeros(0, *state.shape[1:])
     columns = [torch.stack(column) for column in zip(*steps, strict=True)] if steps else [empty] * 6 + [empty > 0]
+    spikes, shifts, marks, membranes, levels, slopes, held = columns
     pending, _ = arrivals.take(raster.shape[0], nothing)
-    return Emission(*columns, x, pending, hold, lag)
+    return Emission(spikes, shifts, marks, membranes, levels, slopes, held, x, pending, hold, lag)
 
 
 def flow(x: Tensor, dynamics: Dynamics) -> Tensor:
