@@ -52,7 +52,7 @@ def test_learned_names_come_in_one_order():
 
 
 def test_every_parameter_has_a_rule_and_is_a_field():
-    for model in (rv.CubaLIF, rv.LIF, rv.LI):
+    for model in (rv.CubaLIF, rv.AdaptiveLIF, rv.LIF, rv.LI):
         for name, rule in model.parameters.items():
             assert hasattr(model(), name)
             assert rule.meaning
