@@ -116,13 +116,14 @@ def test_kernel_equals_reference(kind: str) -> None:
             assert truth.gradients["adaptation"].norm() > 0
         spikes += truth.spikes.n_events
         clipped += truth.spikes.record.clipped
-    assert spikes > 60
+    assert spikes > 20
     assert clipped > 0 or "grazing" not in kind
 
 
 @both
 def test_a_runaway_is_cut_short(backend: str) -> None:
-    network = replace(random_net(1, adaptive=True, bias=40.0, n_samples=2), limit=3, options=TRUNCATE).leaves()
+    network = replace(random_net(1, adaptive=True, n_samples=2), limit=3, options=TRUNCATE)
+    network = network.with_values(bias=real(40.0)).leaves()
     found, _ = network.run(backend)
     assert found.record.truncated > 0
     assert float(found.counts().detach().max()) == 3
