@@ -240,7 +240,7 @@ def assert_at_threshold(cases: Cases, times: Tensor, threshold: Tensor, some: Te
     assert float(torch.where(some & ~at_once, early, 0.0).max()) < 1e-13
 
 
-property_test = settings(max_examples=15, derandomize=True, deadline=None, database=None)
+property_test = settings(max_examples=10, derandomize=True, deadline=None, database=None)
 seeds = given(seed=st.integers(0, 2**31))
 
 
@@ -287,7 +287,8 @@ def test_a_crossing_between_two_extrema_and_after() -> None:
     orders = set()
     for seed in range(20):
         cases = Cases.random(seed)
-        scan = cases.at(torch.linspace(0, 1, 4001, dtype=torch.float64)[:, None] * cases.horizon).diff(dim=0).sign()
+        scan = cases.at(torch.linspace(0, 1, 4001, dtype=torch.float64)[:, None] * cases.horizon).diff(dim=0)
+        scan = torch.where(scan.abs() > 1e-12 * cases.size, scan.sign(), 0)  # where all has died out, rounding is left
         for n in range(N):
             signs = torch.unique_consecutive(scan[:, n][scan[:, n] != 0])
             orders.add(tuple(signs.int().tolist()))
