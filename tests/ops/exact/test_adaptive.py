@@ -141,6 +141,20 @@ def test_twins_spike_together(backend: str) -> None:
 
 
 @both
+def test_a_long_silence_hides_nothing(backend: str) -> None:
+    """Over thousands of time constants every exponential dies: the crossings are those of a shorter segment."""
+    late = 0
+    for seed in range(6):
+        network = random_net(seed, adaptive=True, n_samples=2)
+        with torch.no_grad():
+            short, long = (replace(network, duration=d, limit=30).run(backend)[0] for d in (0.5, 100.0))
+        assert torch.equal(long.units, short.units)
+        torch.testing.assert_close(long.times, short.times, rtol=1e-12, atol=0)
+        late += int((short.times > 30e-3).sum())
+    assert late > 0  # spikes in that very segment
+
+
+@both
 def test_cut_in_time(backend: str) -> None:
     """V, I and a carry all there is from one call to the next."""
     network = replace(random_net(3, adaptive=True, recurrent=True, n_samples=3), limit=30)
