@@ -19,7 +19,7 @@ def network(gradient: rv.EventProp | rv.Surrogate | None = None, **more) -> rv.N
         output=rv.Spiking(
             10,
             2,
-            rv.AdaptiveLIF(20e-3, 5e-3, 20e-3, adaptation=(0.1, 0.3), learn="adaptation"),
+            rv.AdaptiveLIF(20e-3, 5e-3, 20e-3, adaptation=(0.1, 0.3)),
             gradient=gradient,
             weights=rv.init.normal(1.0, 0.2),
             generator=source,

@@ -141,6 +141,20 @@ def test_twins_spike_together(backend: str) -> None:
 
 
 @both
+def test_a_long_silence_hides_nothing(backend: str) -> None:
+    """Over thousands of time constants every exponential dies: the crossings are those of a shorter segment."""
+    late = 0
+    for seed in range(6):
+        network = random_net(seed, adaptive=True, n_samples=2)
+        with torch.no_grad():
+            short, long = (replace(network, duration=d, limit=30).run(backend)[0] for d in (0.5, 100.0))
+        assert torch.equal(long.units, short.units)
+        torch.testing.assert_close(long.times, short.times, rtol=1e-12, atol=0)
+        late += int((short.times > 30e-3).sum())
+    assert late > 0  # spikes in that very segment
+
+
+@both
 def test_cut_in_time(backend: str) -> None:
     """V, I and a carry all there is from one call to the next."""
     network = replace(random_net(3, adaptive=True, recurrent=True, n_samples=3), limit=30)
@@ -240,7 +254,7 @@ def assert_at_threshold(cases: Cases, times: Tensor, threshold: Tensor, some: Te
     assert float(torch.where(some & ~at_once, early, 0.0).max()) < 1e-13
 
 
-property_test = settings(max_examples=15, derandomize=True, deadline=None, database=None)
+property_test = settings(max_examples=10, derandomize=True, deadline=None, database=None)
 seeds = given(seed=st.integers(0, 2**31))
 
 
@@ -287,7 +301,8 @@ def test_a_crossing_between_two_extrema_and_after() -> None:
     orders = set()
     for seed in range(20):
         cases = Cases.random(seed)
-        scan = cases.at(torch.linspace(0, 1, 4001, dtype=torch.float64)[:, None] * cases.horizon).diff(dim=0).sign()
+        scan = cases.at(torch.linspace(0, 1, 4001, dtype=torch.float64)[:, None] * cases.horizon).diff(dim=0)
+        scan = torch.where(scan.abs() > 1e-12 * cases.size, scan.sign(), 0)  # where all has died out, rounding is left
         for n in range(N):
             signs = torch.unique_consecutive(scan[:, n][scan[:, n] != 0])
             orders.add(tuple(signs.int().tolist()))

@@ -71,11 +71,10 @@ class Flight:
 
     def _extrema(self, horizon: float) -> Iterator[float]:
         """The roots of p up to the horizon, in order."""
-        turn = min(self._turn(), horizon)
-        for low, end in ((0.0, turn), (turn, horizon)):
-            high = end
-            while self._rise(high) == 0 and high - low > 1e-9 * end:  # so far away that all has died out: come nearer
-                high = 0.5 * (low + high)
+        slow = max(self.tau_mem, self.tau_syn, self.tau_adapt if self.raised else 0.0)
+        end = min(horizon, 600 * slow)  # beyond, exponentials end in rounding, and the sign of p means nothing
+        turn = min(self._turn(), end)
+        for low, high in ((0.0, turn), (turn, end)):
             rising = self._rise(low) > 0
             if (self._rise(low) < 0 < self._rise(high)) or (rising and self._rise(high) < 0):
                 yield _change(lambda d, rising=rising: (self._rise(d) > 0) != rising, low, high)
