@@ -10,7 +10,6 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "spikes": ("Spikes", "Support", "collate", "merge"),
-    "spikes": ("Spikes", "Support", "collate"),
     "neurons": ("LI", "LIF", "AdaptiveLIF", "CubaLIF", "Neuron"),
     "gradients": ("Esser", "EventProp", "SigmoidDerivative", "SuperSpike", "Surrogate"),
     "layers": ("Delay", "DelayLine", "Delays", "InputWeighted", "Network", "Readout", "Spiking", "init"),
@@ -82,8 +81,6 @@ if TYPE_CHECKING:
     from ranvier.neurons import LI, LIF, AdaptiveLIF, CubaLIF, Neuron
     from ranvier.spikes import Spikes, Support, collate, merge
     from ranvier.training import EaseIn, FitConfig, Plateau, WakeAfterEpoch, WakeSilent, fit
-    from ranvier.spikes import Spikes, Support, collate
-    from ranvier.training import FitConfig, WakeSilent, fit
 
 __all__ = [
     "LI",

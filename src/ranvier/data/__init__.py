@@ -18,8 +18,8 @@ from ranvier.data.stored import StoredSpikes
 from ranvier.data.yinyang import load_yinyang, yinyang_class, yinyang_points
 
 __all__ = [
-    "Augmentations",
     "FSDD_OFFICIAL",
+    "Augmentations",
     "ByColumn",
     "ByRatio",
     "Cochlea",
