@@ -115,7 +115,7 @@ def locking(axes: Any) -> None:
     """Vector strength of the spikes at the places a tone moves most."""
     ear = Cochlea(membrane=CAUSAL.membrane, fade_in=0.02, fade_out=0.02)
     frequencies = np.geomspace(120, 4000, 11)
-    strengths, few = [], []
+    strengths = []
     for frequency in frequencies:
         time = np.arange(45_600) / 48_000
         heard = ear.hear(np.sin(2 * np.pi * frequency * time) * (np.sin(2 * np.pi * 10 * time) > 0), 48_000)
@@ -126,7 +126,6 @@ def locking(axes: Any) -> None:
         ]
         own = [phases for phases in own if len(phases) >= 10]
         strengths.append(np.sqrt(np.mean([max(abs(p.mean()) ** 2 - 1 / len(p), 0) for p in own])) if own else np.nan)
-        few.append(np.mean([len(phases) for phases in own]) if own else 0)
     print("vector strength:", ", ".join(f"{f:.0f} Hz {s:.2f}" for f, s in zip(frequencies, strengths, strict=True)))
     axes.plot(frequencies, strengths, "o-")
     axes.set(
@@ -136,6 +135,9 @@ def locking(axes: Any) -> None:
         ylim=(0, 1),
         title="phase locking at the tone's place",
     )
+    shown = (125, 250, 500, 1000, 2000, 4000)
+    axes.set_xticks(shown, [str(tone) for tone in shown])
+    axes.set_xticks([], minor=True)
 
 
 def main() -> None:
