@@ -11,6 +11,7 @@ Cramer, Stradmann, Schemmel & Zenke, The Heidelberg spiking data sets, IEEE TNNL
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -27,6 +28,7 @@ from ranvier.data.handle import Handle
 from ranvier.errors import DataError
 
 _TIMES, _UNITS, _LABELS, _EXTRA, _KEYS = "spikes/times", "spikes/units", "labels", "extra", "keys"
+_SPEAKERS = "speaker_names"
 
 
 class Events(NamedTuple):
@@ -57,6 +59,9 @@ class SpikeFile:
         path: the file.
         labels: int64 [N].
         label_names: names of the classes from `extra/keys`, by label; empty where the file has none.
+        speaker_names: names of the speakers from `extra/speaker_names`, by the numbers in the column `speaker`; empty
+            where the file has none.
+        channels: how many there are, as `ranvier encode` notes it; None where the file does not tell.
         columns: names of the columns under `extra/`.
 
     Raises:
@@ -71,7 +76,10 @@ class SpikeFile:
             self.labels: Int64[Tensor, " sample"] = torch.from_numpy(file[_LABELS][:].astype(np.int64))
             extra = file.get(_EXTRA, {})
             self.label_names = tuple(_texts(extra[_KEYS][:])) if _is_column(extra, _KEYS, None) else ()
-            self.columns = tuple(name for name in extra if name != _KEYS and _is_column(extra, name, len(self)))
+            self.speaker_names = tuple(_texts(extra[_SPEAKERS][:])) if _is_column(extra, _SPEAKERS, None) else ()
+            self.channels = _channels(file.attrs.get("ranvier"))
+            others = [name for name in extra if name not in (_KEYS, _SPEAKERS)]
+            self.columns = tuple(name for name in others if _is_column(extra, name, len(self)))
         if len(self.labels) and int(self.labels.min()) < 0:
             raise DataError(f"{self.path} must have `labels` >= 0. Got {int(self.labels.min())}.")
 
@@ -174,6 +182,15 @@ def _open(path: Path) -> Any:
 def _is_column(extra: Any, name: str, length: int | None) -> bool:
     shape = getattr(extra.get(name), "shape", None)  # groups have none
     return shape is not None and len(shape) == 1 and length in (None, shape[0])
+
+
+def _channels(settings: Any) -> int | None:
+    """What the note of `ranvier encode` says; None for anything else."""
+    try:
+        channels = json.loads(settings)["channels"]
+    except (TypeError, ValueError, KeyError):
+        return None
+    return channels if isinstance(channels, int) and channels >= 1 else None
 
 
 def _texts(values: np.ndarray) -> list[str]:
