@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ranvier.cli.options import Encode, Train, UsageError
 from ranvier.studies import DATASETS, RunConfig, documented, takes_folder
+from ranvier.studies.config import form_of
 
 _CHANGES = (
     "delays",
@@ -62,6 +63,8 @@ def settings(options: Train) -> RunConfig | None:
         return None
     if options.dataset is None:
         raise UsageError(f"A data set must be named: {', '.join(DATASETS)}. Got none.")
+    if form_of(options.dataset) is None:
+        raise UsageError(f"A data set must be named: {', '.join(DATASETS)}. Got {options.dataset}.")
     _check_folder(options)
     if options.dataset == "fsdd" and options.data_dir is None:
         raise UsageError("--data-dir must name the folder with the zip file of fsdd. Got none.")

@@ -60,7 +60,7 @@ def _load(config: RunConfig, folder: Path, *, is_new: bool) -> tuple[Study, floa
     try:
         with progress.shown() as told:
             return study(config, told), time.monotonic() - started
-    except DataError:
+    except (DataError, RunError):
         if is_new:
             folders.remove(folder)
         raise
