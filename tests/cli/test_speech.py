@@ -70,7 +70,7 @@ def test_a_run_says_whether_its_gradients_are_right(ranvier: Command) -> None:
 
 
 def test_a_folder_of_recordings_is_trained(ranvier: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ranvier.ops.compile.cache_folder", lambda: tmp_path / "cache" / "kernels")
+    monkeypatch.setattr("ranvier.data.audio.cached.cache", lambda: tmp_path / "encoded")
     folder_of_digits(Path("digits"), n=5, seconds=0.03)
     outcome = ranvier("train", "audio:digits", *WORDS, "--epochs", 1, "--json")
     assert outcome.code == 0, outcome.err

@@ -30,11 +30,11 @@ SMALL: dict[str, Any] = {
     "hidden": 16,
     "batch_size": 8,
     "epochs": 4,
-    "learning_rate": 1e-2,
+    "learning_rate": 2e-2,
     "ease_in": None,
     "threads": 1,
 }
-STRONG: dict[str, Any] = {"hidden_weights": (1.0, 0.3)}
+STRONG: dict[str, Any] = {"hidden_weights": (1.0, 0.3), "output_weights": (0.0, 0.3)}
 
 
 def small(dataset: str, gradient: str = "eventprop", **changes: Any):
@@ -49,8 +49,8 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("ranvier.ops.compile.cache_folder", lambda: tmp_path / "cache" / "kernels")
-    return tmp_path / "cache" / "encoded"
+    monkeypatch.setattr("ranvier.data.audio.cached.cache", lambda: tmp_path / "encoded")
+    return tmp_path / "encoded"
 
 
 def test_shd_has_the_published_settings(tmp_path: Path) -> None:

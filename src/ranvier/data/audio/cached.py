@@ -72,6 +72,13 @@ def encoded_fsdd(data_dir: Path, cochlea: Cochlea, *, jobs: int = 1, progress: P
     return _kept(content, unpacked(), cochlea, "name", jobs, progress)
 
 
+def cache() -> Path:
+    """Where the files are: `$RANVIER_CACHE` or the user's cache folder, in `encoded`."""
+    from ranvier.ops.compile import cache_folder
+
+    return cache_folder().parent / "encoded"
+
+
 def _kept(
     content: str,
     folder: AbstractContextManager[Path],
@@ -80,11 +87,9 @@ def _kept(
     jobs: int,
     progress: Progress | None,
 ) -> Path:
-    from ranvier.ops.compile import cache_folder
-
     settings = {"format": FORMAT, "label_from": label_from, "content": content} | asdict(cochlea)
     key = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=12).hexdigest()
-    place = cache_folder().parent / "encoded" / f"{key}.h5"
+    place = cache() / f"{key}.h5"
     if place.is_file() and not place.with_name(f"{place.name}.part").exists():
         return place
     try:
