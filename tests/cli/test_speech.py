@@ -69,6 +69,7 @@ def test_a_run_says_whether_its_gradients_are_right(ranvier: Command) -> None:
     assert outcome.result["status"] == "biased", outcome.err
 
 
+@pytest.mark.filterwarnings("always:.*left out")
 def test_a_folder_of_recordings_is_trained(ranvier: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ranvier.data.audio.cached.cache", lambda: tmp_path / "encoded")
     folder_of_digits(Path("digits"), n=5, seconds=0.03)

@@ -138,8 +138,6 @@ class RunConfig:
                 raise ValueError(f"`{name}` must be a finite number > 0. Got {value}.")
         if self.wake_after is not None and not (isfinite(self.wake_after) and self.wake_after > 0):
             raise ValueError(f"`wake_after` must be a finite number > 0. Got {self.wake_after}.")
-        if self.ease_in is not None and not (0 < self.ease_in[0] <= 1 < self.ease_in[-1]):
-            raise ValueError(f"`ease_in` must be a share > 0 and <= 1, and a factor > 1. Got {self.ease_in}.")
         self._check_grid()
         self._check_delays()
         self._check_speech()
@@ -149,6 +147,8 @@ class RunConfig:
             value = getattr(self, name)
             if value is not None:
                 self._check_pair(name, value)
+        if self.ease_in is not None and not (0 < self.ease_in[0] <= 1 < self.ease_in[-1]):
+            raise ValueError(f"`ease_in` must be a share > 0 and <= 1, and a factor > 1. Got {self.ease_in}.")
 
     @property
     def form(self) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -43,6 +43,7 @@ from ranvier.studies.study import Study, augment_of, fit_config, gradient_of, re
 
 if TYPE_CHECKING:
     from ranvier.data.audio.conversion import Progress
+    from ranvier.training.epoch import Augment
 
 _SPACING = 30e-3  # between copies of a delay line, s
 _SHARE = 0.9  # of a fluctuating membrane's variance that comes from the input, the rest from recurrence
@@ -69,7 +70,7 @@ def build(config: RunConfig, progress: Progress | None = None) -> Study:
     )
     readout = LI(tau_mem=config.tau_mem, tau_syn=config.tau_syn)
     output = Readout(config.hidden, n_out, readout, weights=init.normal(*config.output_weights), generator=source)
-    before = {"delay_line": line} if config.delay_line > 1 else {}
+    before: dict[str, Any] = {"delay_line": line} if config.delay_line > 1 else {}
     return Study(
         splits=splits,
         network=Network(**before, hidden=hidden, output=output),
@@ -156,7 +157,7 @@ def _mean_rate(train: StoredSpikes) -> float:
     return rate
 
 
-def _augment(config: RunConfig, n_units: int):
+def _augment(config: RunConfig, n_units: int) -> Augment | None:
     drop = augment_of(config)
     shift = ShiftUnits(round(config.shift * n_units / CHANNELS))
     each = (*(() if drop is None else (drop,)), *((shift,) if shift.most else ()))
