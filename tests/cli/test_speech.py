@@ -1,6 +1,7 @@
 """`ranvier train` and its relatives on speech, as the shell sees them."""
 
 import json
+import runpy
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,13 @@ def test_data_that_are_not_there_are_1(ranvier: Command) -> None:
     Path("text.h5").write_text("no HDF5")
     check(ranvier("train", "spikes:text.h5"), 1, "text.h5 must be a whole HDF5 file")
     assert not Path("runs").exists() or not list(Path("runs").iterdir())
+
+
+def test_a_raster_is_drawn(ranvier: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    easy_words(Path("easy.h5"), 40)
+    assert ranvier("train", "spikes:easy.h5", *WORDS, "--epochs", 1, "--out", "run").code == 0
+    example = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "speech_raster.py"))
+    title = example["draw"](Path("run"), 0, Path("raster.png"))
+    assert title.startswith(("low, heard as ", "high, heard as "))
+    assert Path("raster.png").read_bytes().startswith(b"\x89PNG")

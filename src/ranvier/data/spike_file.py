@@ -188,7 +188,7 @@ def _channels(settings: Any) -> int | None:
     """What the note of `ranvier encode` says; None for anything else."""
     try:
         channels = json.loads(settings)["channels"]
-    except (TypeError, ValueError, KeyError):
+    except (TypeError, ValueError, KeyError):  # no note, or another one
         return None
     return channels if isinstance(channels, int) and channels >= 1 else None
 
