@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 
@@ -28,6 +28,7 @@ from ranvier.data import (
     load_ssc,
 )
 from ranvier.data.audio.cached import encoded_folder, encoded_fsdd
+from ranvier.data.audio.conversion import Progress
 from ranvier.data.audio.recordings import LabelFrom
 from ranvier.data.described import described
 from ranvier.data.fsdd import OFFICIAL
@@ -40,10 +41,7 @@ from ranvier.neurons import LI, CubaLIF
 from ranvier.ops.membrane import Weight
 from ranvier.studies.config import RunConfig
 from ranvier.studies.study import Study, augment_of, fit_config, gradient_of, regularisers_of
-
-if TYPE_CHECKING:
-    from ranvier.data.audio.conversion import Progress
-    from ranvier.training.epoch import Augment
+from ranvier.training.epoch import Augment
 
 _SPACING = 30e-3  # between copies of a delay line, s
 _SHARE = 0.9  # of a fluctuating membrane's variance that comes from the input, the rest from recurrence
