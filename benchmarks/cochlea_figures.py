@@ -2,7 +2,7 @@
 
     python -m benchmarks.cochlea_figures FSDD.zip [--out docs/figures] [--recordings 300] [--tones]
 
-Needs the extras `audio` and `plots`. FSDD.zip is the Free Spoken Digit Dataset; its official test split is used.
+Needs the extras `audio` and `plot`. FSDD.zip is the Free Spoken Digit Dataset; its official test split is used.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from ranvier.cli import main
+from ranvier.studies import SPEECH
 from ranvier.studies.table import TABLE
 
 
@@ -36,8 +37,10 @@ def ranvier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
             small |= {"n_train": 64, "hidden_weights": (2.0, 0.78), "output_weights": (2.5, 0.5)}
         elif config.dataset == "yinyang-delays":
             small["n_train"] = 64
-        else:
+        elif config.xi is None:
             small |= {"hidden_weights": (1.0, 0.5)}
+        if config.form in SPEECH:
+            small |= {"duration": 0.1, "learning_rate": 1e-2, "ease_in": None}
         monkeypatch.setitem(TABLE, key, replace(config, **small))
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)  # slow, and tested in tests/training
     monkeypatch.chdir(tmp_path)

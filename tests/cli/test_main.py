@@ -34,7 +34,7 @@ def test_info(ranvier: Command) -> None:
             ("train", "--help"),
             [
                 *(
-                    "{yinyang,yinyang-delays,mnist,fashion-mnist}",
+                    "{yinyang,yinyang-delays,mnist,fashion-mnist,fsdd,shd,ssc,spikes:FILE.h5,",
                     "--gradient {eventprop,surrogate}",
                     "--engine {grid,exact}",
                     "--delays {none,axonal,synaptic}",

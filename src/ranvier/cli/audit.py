@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ranvier.cli import check
+from ranvier.cli import check, progress
 from ranvier.cli import folder as folders
 from ranvier.cli.options import Check, Train, UsageError
 from ranvier.studies import RunConfig
@@ -57,7 +57,8 @@ def run(options: Check, config: RunConfig | None) -> tuple[Report, dict[str, Any
     content, folder = None, Path(options.run or "")
     if config is None:
         config, content = folders.trained(folder, options.data_dir)
-    parts = study(config)
+    with progress.shown() as told:
+        parts = study(config, told)
     if content is not None:
         folders.fill(parts.network, content, folder)
     some = parts.splits.validation[: options.samples or _SAMPLES]

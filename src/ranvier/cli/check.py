@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ranvier.cli.options import Encode, Train, UsageError
-from ranvier.studies import DATASETS, GENERATED, RunConfig, documented
+from ranvier.studies import DATASETS, RunConfig, documented, takes_folder
+from ranvier.studies.config import form_of
 
 _CHANGES = (
     "delays",
@@ -20,6 +21,12 @@ _CHANGES = (
     "threads",
     "data_dir",
     "surrogate",
+    "loss",
+    "channels",
+    "delay_line",
+    "leave_out",
+    "split_seed",
+    "label_from",
 )
 _NOT_WITH_RESUME = (
     "gradient",
@@ -33,6 +40,12 @@ _NOT_WITH_RESUME = (
     "batch_size",
     "learning_rate",
     "threads",
+    "loss",
+    "channels",
+    "delay_line",
+    "leave_out",
+    "split_seed",
+    "label_from",
     "out",
 )
 
@@ -50,10 +63,11 @@ def settings(options: Train) -> RunConfig | None:
         return None
     if options.dataset is None:
         raise UsageError(f"A data set must be named: {', '.join(DATASETS)}. Got none.")
-    if options.dataset in GENERATED and options.data_dir is not None:
-        raise UsageError(
-            f"--data-dir has no effect on {options.dataset}, which needs no files. Got {options.data_dir}."
-        )
+    if form_of(options.dataset) is None:
+        raise UsageError(f"A data set must be named: {', '.join(DATASETS)}. Got {options.dataset}.")
+    _check_folder(options)
+    if options.dataset == "fsdd" and options.data_dir is None:
+        raise UsageError("--data-dir must name the folder with the zip file of fsdd. Got none.")
     gradient = options.gradient or "eventprop"
     if options.surrogate is not None and gradient != "surrogate":
         raise UsageError(f"--surrogate needs --gradient surrogate. Got --gradient {gradient}.")
@@ -61,7 +75,7 @@ def settings(options: Train) -> RunConfig | None:
     if "data_dir" in changes:
         changes["data_dir"] = str(Path(changes["data_dir"]).absolute())
     try:
-        return documented(options.dataset, gradient, options.engine, **changes)
+        return documented(named(options.dataset), gradient, options.engine, **changes)
     except ValueError as error:
         raise UsageError(_as_option(str(error), (*changes, "engine", "gradient"))) from error
 
@@ -99,10 +113,20 @@ def _check_resume(options: Train) -> None:
             documented("yinyang", epochs=options.epochs)
         except ValueError as error:
             raise UsageError(_as_option(str(error), ["epochs"])) from error
-    if options.dataset in GENERATED and options.data_dir is not None:
-        raise UsageError(
-            f"--data-dir has no effect on {options.dataset}, which needs no files. Got {options.data_dir}."
-        )
+    _check_folder(options)
+
+
+def _check_folder(options: Train) -> None:
+    if options.data_dir is None or options.dataset is None or takes_folder(options.dataset):
+        return
+    why = "whose name says where its files are" if ":" in options.dataset else "which needs no files"
+    raise UsageError(f"--data-dir has no effect on {options.dataset}, {why}. Got {options.data_dir}.")
+
+
+def named(dataset: str) -> str:
+    """A data set's name; a path in it made absolute, so that a run finds it from everywhere."""
+    kind, colon, path = dataset.partition(":")
+    return f"{kind}:{Path(path).absolute()}" if colon and path else dataset
 
 
 def _as_option(message: str, names: Iterable[str]) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
+from ranvier.cli import progress
 from ranvier.cli.options import Encode
 from ranvier.data.audio import BasilarMembrane, Cochlea, Converted, convert
 from ranvier.data.audio.recordings import LabelFrom
@@ -30,7 +29,7 @@ def run(options: Encode) -> dict[str, Any]:
     cochlea = Cochlea(options.channels, membrane=BasilarMembrane(causal=options.causal))
     started = time.monotonic()
     try:
-        with ExitStack() as shown:
+        with progress.shown() as told:
             converted = convert(
                 [Path(given) for given in options.inputs],
                 Path(options.out),
@@ -38,7 +37,7 @@ def run(options: Encode) -> dict[str, Any]:
                 label_from=cast(LabelFrom, options.label_from),
                 seed=options.seed,
                 jobs=options.jobs,
-                progress=_Bar(shown) if sys.stderr.isatty() else _say_if_any,
+                progress=told,
             )
     except KeyboardInterrupt:
         raise KeyboardInterrupt("the same command.") from None
@@ -49,14 +48,14 @@ def _result(converted: Converted, options: Encode, cochlea: Cochlea, seconds: fl
     covered = {rate: int(cochlea.covered_channels(rate).sum()) for rate in converted.sample_rates}
     for rate, count in covered.items():
         if count < cochlea.channels:
-            _say(
+            progress.say(
                 f"Recordings at {rate} Hz reach {count} of {cochlea.channels} channels: the first "
                 f"{cochlea.channels - count} answer to tones above {rate / 2:g} Hz and hardly to these recordings."
             )
     for what, names in (("silent", converted.silent), ("clipped", converted.clipped)):
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            _say(f"{len(names)} recordings are {what}: {', '.join(names[:3])}{more}.")
+            progress.say(f"{len(names)} recordings are {what}: {', '.join(names[:3])}{more}.")
     return {
         "out": options.out,
         "recordings": converted.recordings,
@@ -73,30 +72,3 @@ def _result(converted: Converted, options: Encode, cochlea: Cochlea, seconds: fl
         "spikes_per_recording": converted.spikes / converted.recordings,
         "seconds": seconds,
     }
-
-
-class _Bar:
-    """A progress bar on a terminal."""
-
-    def __init__(self, stack: ExitStack) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("recordings"), BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=Console(file=sys.stderr, highlight=False), transient=True)
-        self._task = self._bar.add_task("", total=None)
-        stack.enter_context(self._bar)
-
-    def __call__(self, done: int, total: int, line: str) -> None:
-        self._bar.update(self._task, completed=done, total=total)
-        if line:
-            self._bar.console.print(line, markup=False, soft_wrap=True)
-
-
-def _say_if_any(_done: int, _total: int, line: str) -> None:
-    if line:
-        _say(line)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ranvier.cli import folder as folders
+from ranvier.cli import progress
 from ranvier.cli.options import Evaluate
 from ranvier.studies import study
 
@@ -22,7 +23,8 @@ def run(options: Evaluate) -> dict[str, Any]:
     assert options.run is not None
     folder = Path(options.run)
     config, content = folders.trained(folder, options.data_dir)
-    parts = study(config)
+    with progress.shown() as told:
+        parts = study(config, told)
     folders.fill(parts.network, content, folder)
     tested = evaluate(parts.network, parts.loss, parts.splits.test)
     return {

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ranvier.errors import RunError
-from ranvier.studies import GENERATED, RunConfig
+from ranvier.studies import RunConfig, takes_folder
 from ranvier.training.files import cannot_write, write_whole
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def create(out: str | None, config: RunConfig) -> Path:
         RunError: the folder is not empty, or cannot be written.
     """
     try:
-        folder = _next_folder(config.dataset) if out is None else Path(out)
+        folder = _next_folder(config.dataset.partition(":")[0]) if out is None else Path(out)
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise RunError(f"--out must name a new or empty folder. Got {folder}, which is not empty.")
@@ -98,7 +98,7 @@ def trained(folder: Path, data_dir: str | None) -> tuple[RunConfig, dict[str, An
 
     config = read_config(folder)
     if data_dir is not None:
-        if config.dataset in GENERATED:
+        if not takes_folder(config.dataset):
             raise RunError(f"--data-dir has no effect on {folder}, a run of {config.dataset}. Got {data_dir}.")
         config = replace(config, data_dir=data_dir)
     loaded = checkpoint.load_last(folder)

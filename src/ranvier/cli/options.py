@@ -13,7 +13,8 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, OmitSubcommandPrefixes, Positional, arg, subcommand
 from tyro.constructors import PrimitiveConstructorSpec
 
-from ranvier.studies import DATASETS, DELAYS, GENERATED, documented
+from ranvier.studies import DATASETS, DELAYS, documented
+from ranvier.studies.config import LABELS, LOSSES
 
 
 class UsageError(Exception):
@@ -42,11 +43,15 @@ def _choice(*choices: str) -> Any:
 
 
 def _defaults(name: str) -> str:
-    named = [f"{getattr(documented(dataset), name)} for {dataset}" for dataset in GENERATED]
-    return f"(default: {', '.join(named)}, {getattr(documented('mnist'), name)} for the others)"
-
-
-_GRID = f"(default: {documented('yinyang', engine='grid').dt} for yinyang, {documented('mnist').dt} for the others)"
+    """What the data sets have, those with the same value together, the most of them last and unnamed."""
+    having: dict[object, list[str]] = {}
+    for dataset in DATASETS:
+        config = documented("yinyang", engine="grid") if (name, dataset) == ("dt", "yinyang") else documented(dataset)
+        having.setdefault(getattr(config, name), []).append(dataset.partition(":")[0])
+    having.pop(None, None)  # has no such setting
+    most = max(having, key=lambda value: len(having[value]))
+    told = [f"{value} for {' and '.join(named)}" for value, named in having.items() if value != most]
+    return f"(default: {', '.join((*told, f'{most} for the others' if told else str(most)))})"
 
 
 def _given(help_: str, hint: str = "") -> Any:
@@ -59,8 +64,11 @@ class _Network:
 
     dataset: Annotated[
         Positional[str | None],
-        _choice(*DATASETS),
-        _given("What to learn. yinyang and yinyang-delays need no files.", "(required for a new network)"),
+        _optional(str, "{" + ",".join(DATASETS) + "}"),
+        _given(
+            "What to learn. yinyang and yinyang-delays need no files; FILE.h5 has the layout of SHD, FOLDER sounds.",
+            "(required for a new network)",
+        ),
     ] = None
     gradient: Annotated[
         str | None,
@@ -88,12 +96,44 @@ class _Network:
     ] = None
     hidden: Annotated[int | None, _optional(int, "N"), _given("Hidden neurons.", _defaults("hidden"))] = None
     dt: Annotated[
-        float | None, _optional(float, "S"), _given("Time step of the grid in seconds; needs --engine grid.", _GRID)
+        float | None,
+        _optional(float, "S"),
+        _given("Time step of the grid in seconds; needs --engine grid.", _defaults("dt")),
+    ] = None
+    loss: Annotated[
+        str | None,
+        _choice(*LOSSES),
+        _given(
+            "Of speech: what of the readouts' membranes counts.", "(default: exponential; maximum with a surrogate)"
+        ),
+    ] = None
+    channels: Annotated[
+        int | None,
+        _optional(int, "N"),
+        _given("Of speech: channels of the inner ear.", "(default: 700, or the file's)"),
+    ] = None
+    delay_line: Annotated[
+        int | None, _optional(int, "N"), _given("Of speech: copies of the input, 30 ms apart.", "(default: 1)")
+    ] = None
+    leave_out: Annotated[
+        str | None,
+        _optional(str, "SPEAKER"),
+        _given("Of speech: test on this speaker, validate on the next one.", "(default: the data set's own parts)"),
+    ] = None
+    split_seed: Annotated[
+        int | None,
+        _optional(int, "N"),
+        _given("Of the tenths for validation and test; needs spikes:FILE.h5 or audio:FOLDER.", "(default: 0)"),
+    ] = None
+    label_from: Annotated[
+        str | None,
+        _choice(*LABELS),
+        _given("Where recordings have their class; needs audio:FOLDER.", "(default: name)"),
     ] = None
     data_dir: Annotated[
         str | None,
         _optional(str, "D"),
-        _given("Folder with the four IDX files.", "(default: the user's cache folder, filled on first use)"),
+        _given("Folder with the data set's files.", "(default: the user's cache folder, filled on first use)"),
     ] = None
 
 
@@ -133,7 +173,7 @@ class Evaluate:
     data_dir: Annotated[
         str | None,
         _optional(str, "D"),
-        _given("Folder with the four IDX files.", "(default: as in training)"),
+        _given("Folder with the data set's files.", "(default: as in training)"),
     ] = None
     json: Annotated[bool, _given("Print the result as one JSON object.")] = False
 

@@ -8,10 +8,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from ranvier.cli import check, progress
 from ranvier.cli import folder as folders
 from ranvier.cli.options import Train
 from ranvier.errors import DataError, RunError
-from ranvier.studies import GENERATED, RunConfig, Study, study
+from ranvier.studies import RunConfig, Study, study, takes_folder
 
 
 def run(options: Train, config: RunConfig | None) -> dict[str, Any]:
@@ -57,8 +58,9 @@ def _load(config: RunConfig, folder: Path, *, is_new: bool) -> tuple[Study, floa
     """The parts of a run, and the seconds to make them; a new run without data leaves no folder behind."""
     started = time.monotonic()
     try:
-        return study(config), time.monotonic() - started
-    except DataError:
+        with progress.shown() as told:
+            return study(config, told), time.monotonic() - started
+    except (DataError, RunError):
         if is_new:
             folders.remove(folder)
         raise
@@ -80,10 +82,10 @@ def _threads() -> int:
 
 
 def _resumed(options: Train, folder: Path, config: RunConfig) -> RunConfig:
-    if options.dataset not in (None, config.dataset):
+    if options.dataset is not None and check.named(options.dataset) != config.dataset:
         raise RunError(f"{folder} must be a run of {options.dataset}, as named. Got one of {config.dataset}.")
     if options.data_dir is not None:
-        if config.dataset in GENERATED:
+        if not takes_folder(config.dataset):
             raise RunError(f"--data-dir has no effect on {folder}, a run of {config.dataset}. Got {options.data_dir}.")
         config = replace(config, data_dir=str(Path(options.data_dir).absolute()))
     return config if options.epochs is None else replace(config, epochs=options.epochs)

@@ -1,7 +1,8 @@
 """The Free Spoken Digit Dataset: recordings of zero to nine, read one by one from the zip file of its authors.
 
 The recordings are `recordings/{digit}_{speaker}_{index}.wav`, mono, 16 bits, 8 kHz. They are sound, not spikes: the
-cochlea turns them into a spike file, whose columns `speaker` and `files` let `load_spikes` divide it by the same rules.
+cochlea turns them into a spike file (`data.audio.cached`), whose columns `speaker` and `files` let `load_spikes` divide
+it by the same rules.
 
 Z. Jackson et al., Free Spoken Digit Dataset, DOI 10.5281/zenodo.1342401, licence CC BY-SA 4.0.
 """
@@ -121,6 +122,20 @@ class Recordings(Dataset[Recording]):
     def select(self, indices: int | slice | Sequence[int] | Tensor) -> Recordings:
         """Some of the recordings, in the given order. Nothing is read."""
         return replace(self, samples=self.samples[selection(indices, len(self), self.samples.device)])
+
+    def unpack(self, folder: Path) -> None:
+        """Write these recordings into a folder, as {name}.wav and byte by byte.
+
+        Raises:
+            DataError: one is damaged.
+        """
+        for name in self.column("name").tolist():
+            try:
+                with self._archive.use() as archive:
+                    content = archive.read(self._members[name])
+            except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+                raise DataError(f"{name}.wav in {self.path} must be a whole wav file. Got: {error}.") from error
+            (folder / f"{name}.wav").write_bytes(content)
 
     def _read(self, name: str) -> tuple[Tensor, int]:
         where = f"{name}.wav in {self.path}"

@@ -12,6 +12,7 @@ Cramer, Stradmann, Schemmel & Zenke, The Heidelberg spiking data sets, IEEE TNNL
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -59,6 +60,7 @@ class SpikeFile:
         path: the file.
         labels: int64 [N].
         label_names: names of the classes from `extra/keys`, by label; empty where the file has none.
+        channels: how many there are, as `ranvier encode` notes it; None where the file does not tell.
         columns: names of the columns under `extra/`.
 
     Raises:
@@ -76,6 +78,7 @@ class SpikeFile:
             columns = [name for name in extra if name != _KEYS and _is_column(extra, name, len(self))]
             named = {f"{name}{_NAMES}" for name in columns}
             self.columns = tuple(name for name in columns if name not in named)
+            self.channels = _channels(file.attrs.get("ranvier"))
         if len(self.labels) and int(self.labels.min()) < 0:
             raise DataError(f"{self.path} must have `labels` >= 0. Got {int(self.labels.min())}.")
 
@@ -186,6 +189,15 @@ def _open(path: Path) -> Any:
 def _is_column(extra: Any, name: str, length: int | None) -> bool:
     shape = getattr(extra.get(name), "shape", None)  # groups have none
     return shape is not None and len(shape) == 1 and length in (None, shape[0])
+
+
+def _channels(settings: Any) -> int | None:
+    """What the note of `ranvier encode` says; None for anything else."""
+    try:
+        channels = json.loads(settings)["channels"]
+    except (TypeError, ValueError, KeyError):  # no note, or another one
+        return None
+    return channels if isinstance(channels, int) and channels >= 1 else None
 
 
 def _texts(values: np.ndarray) -> list[str]:

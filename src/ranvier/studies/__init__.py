@@ -1,7 +1,18 @@
 """The experiments of the literature, one per file, as configurations and what they build."""
 
-from ranvier.studies.config import DATASETS, DELAYS, GENERATED, GRADIENTS, SURROGATES, RunConfig
+from ranvier.studies.config import DATASETS, DELAYS, GRADIENTS, SPEECH, SURROGATES, RunConfig, takes_folder
 from ranvier.studies.study import Study, study
 from ranvier.studies.table import documented
 
-__all__ = ["DATASETS", "DELAYS", "GENERATED", "GRADIENTS", "SURROGATES", "RunConfig", "Study", "documented", "study"]
+__all__ = [
+    "DATASETS",
+    "DELAYS",
+    "GRADIENTS",
+    "SPEECH",
+    "SURROGATES",
+    "RunConfig",
+    "Study",
+    "documented",
+    "study",
+    "takes_folder",
+]

@@ -7,12 +7,16 @@ from math import inf, isfinite
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-DATASETS = ("yinyang", "yinyang-delays", "mnist", "fashion-mnist")
+NAMING = ("spikes:FILE.h5", "audio:FOLDER")  # forms of names that say where the data are
+SPEECH = ("fsdd", "shd", "ssc", *NAMING)
+DATASETS = ("yinyang", "yinyang-delays", "mnist", "fashion-mnist", *SPEECH)
 GENERATED = ("yinyang", "yinyang-delays")  # need no files
 DELAYS = ("none", "axonal", "synaptic")
 GRADIENTS = ("eventprop", "surrogate")
 ENGINES = ("grid", "exact")
 SURROGATES = ("superspike", "sigmoid", "esser")
+LOSSES = ("constant", "linear", "exponential", "sigmoid", "maximum")
+LABELS = ("name", "folder")
 
 _MOST_STEPS = 1_000_000  # a sample's grid; steps are 32-bit and traces are held per step
 
@@ -24,7 +28,7 @@ class RunConfig:
     Times are in seconds, rates of learning and strengths are dimensionless.
 
     Attributes:
-        dataset: one of `DATASETS`.
+        dataset: one of `DATASETS`, with a path in place of FILE.h5 or FOLDER.
         gradient: one of `GRADIENTS`.
         engine: one of `ENGINES`: a time grid, or continuous time (EventProp only).
         surrogate: one of `SURROGATES`; None with EventProp.
@@ -40,15 +44,41 @@ class RunConfig:
         learning_rate: Adam's, in the first epoch.
         decay: factor on all learning rates every `decay_every` epochs.
         tau_mem, tau_syn: time constants of all layers.
-        hidden_weights, output_weights: mean and standard deviation of the initial weights.
+        hidden_weights, output_weights: mean and standard deviation of the initial weights; `hidden_weights` None
+            with `xi`.
         drop: probability that an input spike is left out while training, 0 <= drop < 1.
         lower_activity: strength and spikes per unit and sample below which hidden units are woken; None for
             no penalty.
         upper_activity: strength and mean spikes per unit and sample above which the hidden layer is
             quietened; None likewise.
+        target_activity: the literature's strength c' and spikes per unit and sample that hidden units are pulled to
+            from both sides, as in `TargetActivity.published`; None likewise.
+        ease_in: share of the learning rate in the first batch, and factor per batch until it is whole; None for none.
+        plateau: epochs that pass at least before the learning rate is halved because training accuracy stopped rising,
+            >= 1; None for never.
+        wake_after: what is added to all incoming weights of hidden units that were silent for an epoch; None for
+            nothing.
         n_train: use only the first so many training samples; None for all. For trials, not for results.
         threads: torch's thread count, >= 1; None for torch's own choice.
         data_dir: folder of the data files; None for the user's cache folder.
+
+    The others are of the data sets of speech, `SPEECH`, alone:
+
+    Attributes:
+        recurrent_weights: mean and standard deviation of the initial recurrent weights; None with `xi`.
+        xi: standard deviations of a fluctuating membrane from its mean to the threshold, which draws input and
+            recurrent weights of the hidden layer in place of `hidden_weights` and `recurrent_weights`; None to not.
+        loss: what the classes' scores are, one of `LOSSES`: a weighted mean of each readout over time, or its maximum.
+        channels: of the inner ear, or of the file, >= 1; None for those that a spike file tells, or else 700.
+        delay_line: copies of the input, 30 ms apart, that the hidden layer gets, >= 1; by so many `hidden_weights`
+            are divided.
+        shift: most channels of 700 by which all spikes of a sample are moved while training, >= 0; of other numbers of
+            channels as many in proportion.
+        leave_out: the speaker who is tested, while the next one in the alphabet validates; None for the data set's own
+            parts. Not for shd and ssc.
+        split_seed: of the tenths of each class that validate and are tested, where the data set has no parts of its
+            own.
+        label_from: where recordings have their classes, one of `LABELS`; for audio:FOLDER.
 
     Raises:
         ValueError: at construction, naming attribute, rule and value.
@@ -67,7 +97,7 @@ class RunConfig:
     decay: float
     tau_mem: float
     tau_syn: float
-    hidden_weights: tuple[float, float]
+    hidden_weights: tuple[float, float] | None
     output_weights: tuple[float, float]
     engine: str = "grid"
     drop: float = 0.0
@@ -81,6 +111,19 @@ class RunConfig:
     n_train: int | None = None
     threads: int | None = None
     data_dir: str | None = None
+    target_activity: tuple[float, float] | None = None
+    ease_in: tuple[float, float] | None = None
+    plateau: int | None = None
+    wake_after: float | None = None
+    recurrent_weights: tuple[float, float] | None = None
+    xi: float | None = None
+    loss: str | None = None
+    channels: int | None = None
+    delay_line: int = 1
+    shift: int = 0
+    leave_out: str | None = None
+    split_seed: int = 0
+    label_from: str = "name"
 
     def __post_init__(self) -> None:
         self._check_choices()
@@ -93,14 +136,29 @@ class RunConfig:
             value = getattr(self, name)
             if not (isfinite(value) and value > 0):
                 raise ValueError(f"`{name}` must be a finite number > 0. Got {value}.")
+        if self.wake_after is not None and not (isfinite(self.wake_after) and self.wake_after > 0):
+            raise ValueError(f"`wake_after` must be a finite number > 0. Got {self.wake_after}.")
         self._check_grid()
         self._check_delays()
+        self._check_speech()
         if not 0 <= self.drop < 1:
             raise ValueError(f"`drop` must be a probability below 1. Got {self.drop}.")
-        for name in ("hidden_weights", "output_weights", "lower_activity", "upper_activity"):
+        for name in _PAIRS:
             value = getattr(self, name)
             if value is not None:
                 self._check_pair(name, value)
+        if self.ease_in is not None and not (0 < self.ease_in[0] <= 1 < self.ease_in[-1]):
+            raise ValueError(f"`ease_in` must be a share > 0 and <= 1, and a factor > 1. Got {self.ease_in}.")
+
+    @property
+    def form(self) -> str:
+        """The data set's entry in `DATASETS`."""
+        return form_of(self.dataset) or self.dataset
+
+    @property
+    def path(self) -> str | None:
+        """What the data set's name says after the colon."""
+        return self.dataset.partition(":")[2] or None
 
     def _check_grid(self) -> None:
         if self.engine == "exact":
@@ -129,8 +187,38 @@ class RunConfig:
         elif self.delay_rate is None or not (isfinite(self.delay_rate) and self.delay_rate > 0):
             raise ValueError(f"`delay_rate` must be a finite number > 0. Got {self.delay_rate}.")
 
+    def _check_speech(self) -> None:
+        if self.form not in SPEECH:
+            for name in _SPEECH_ONLY:
+                if getattr(self, name) != getattr(type(self), name):
+                    told = ", ".join(SPEECH)
+                    raise ValueError(f"`{name}` needs a data set of speech ({told}). Got {self.dataset}.")
+            if self.hidden_weights is None:
+                raise ValueError(f"`hidden_weights` of {self.dataset} must be two numbers. Got None.")
+            return
+        if self.engine != "grid":
+            raise ValueError(f"`engine` of {self.form} must be grid. Got {self.engine}.")
+        if self.loss not in LOSSES:
+            raise ValueError(f"`loss` must be one of {', '.join(LOSSES)}. Got {self.loss!r}.")
+        drawn = (self.hidden_weights, self.recurrent_weights)
+        if self.xi is not None and drawn != (None, None):
+            raise ValueError(
+                f"`xi` draws the weights in place of `hidden_weights` and the recurrent ones. Got {drawn}."
+            )
+        if self.xi is None and None in drawn:
+            raise ValueError(f"`xi` must be given, or `hidden_weights` and `recurrent_weights`. Got {drawn}.")
+        if self.xi is not None and not (isfinite(self.xi) and self.xi > 0):
+            raise ValueError(f"`xi` must be a finite number > 0. Got {self.xi}.")
+        for name, allowed in _PARTIAL.items():
+            if self.form not in allowed and getattr(self, name) != getattr(type(self), name):
+                raise ValueError(f"`{name}` needs the data set {' or '.join(allowed)}. Got {self.dataset}.")
+        if self.leave_out is not None and self.split_seed:
+            raise ValueError(f"`split_seed` must be 0 with `leave_out`, which is no draw. Got {self.split_seed}.")
+
     def _check_choices(self) -> None:
-        named = {"dataset": DATASETS, "gradient": GRADIENTS, "engine": ENGINES, "delays": DELAYS}
+        if form_of(self.dataset) is None:
+            raise ValueError(f"`dataset` must be one of {', '.join(DATASETS)}. Got {self.dataset!r}.")
+        named = {"gradient": GRADIENTS, "engine": ENGINES, "delays": DELAYS, "label_from": LABELS}
         for name, choices in named.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"`{name}` must be one of {', '.join(choices)}. Got {getattr(self, name)!r}.")
@@ -175,6 +263,19 @@ class RunConfig:
         return cls(**given)
 
 
+def form_of(dataset: str) -> str | None:
+    """The entry of `DATASETS` that a name belongs to: "spikes:a.h5" to "spikes:FILE.h5"; None if there is none."""
+    kind, colon, path = dataset.partition(":")
+    if colon:
+        return next((form for form in NAMING if path and form.startswith(f"{kind}:")), None)
+    return dataset if dataset in DATASETS else None
+
+
+def takes_folder(dataset: str) -> bool:
+    """Whether `data_dir` means anything to a data set."""
+    return form_of(dataset) not in (*GENERATED, *NAMING)
+
+
 def _fits(value: Any, hint: Any) -> bool:
     if isinstance(hint, UnionType):
         return any(_fits(value, kind) for kind in get_args(hint))
@@ -196,4 +297,35 @@ _WHOLE = {
     "seed": (0, 2**63 - 1),
     "n_train": (1, 10**9),
     "threads": (1, 1024),
+    "plateau": (1, 10**9),
+    "channels": (1, 1 << 16),
+    "delay_line": (1, 1000),
+    "shift": (0, 1 << 16),
+    "split_seed": (0, 2**32 - 1),
+}
+_PAIRS = (
+    "hidden_weights",
+    "recurrent_weights",
+    "output_weights",
+    "lower_activity",
+    "upper_activity",
+    "target_activity",
+    "ease_in",
+)
+_SPEECH_ONLY = (
+    "recurrent_weights",
+    "xi",
+    "loss",
+    "channels",
+    "delay_line",
+    "shift",
+    "leave_out",
+    "split_seed",
+    "label_from",
+)
+_PARTIAL = {
+    "leave_out": ("fsdd", *NAMING),
+    "split_seed": NAMING,
+    "label_from": ("audio:FOLDER",),
+    "channels": ("fsdd", *NAMING),
 }

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from ranvier.studies.config import RunConfig
+from ranvier.studies.config import SPEECH, RunConfig
 
 if TYPE_CHECKING:
     from ranvier.data import Splits
+    from ranvier.data.audio.conversion import Progress
     from ranvier.gradients import Gradient
     from ranvier.layers import Network
     from ranvier.training import FitConfig, Loss, WakeSilent
@@ -34,14 +35,21 @@ class Study(NamedTuple):
     augment: Augment | None
 
 
-def study(config: RunConfig) -> Study:
+def study(config: RunConfig, progress: Progress | None = None) -> Study:
     """Load the data of a configuration and build its network.
+
+    Args:
+        config: complete.
+        progress: told of every recording that is turned into spikes, on the first use of a data set of sound.
 
     Raises:
         DataError: the data cannot be had or is damaged.
+        RunError: what recordings became cannot be kept.
     """
-    from ranvier.studies import delgrad, latency_mnist, yinyang
+    from ranvier.studies import delgrad, latency_mnist, speech, yinyang
 
+    if config.form in SPEECH:
+        return speech.build(config, progress)
     builders = {"yinyang": yinyang.build, "yinyang-delays": delgrad.build}
     return builders.get(config.dataset, latency_mnist.build)(config)
 
@@ -73,7 +81,7 @@ def fit_config(
     config: RunConfig, rates: Mapping[str, float] | None = None, wake: WakeSilent | None = None
 ) -> FitConfig:
     """The part of a configuration that is about training, with what a study adds to it; see `FitConfig`."""
-    from ranvier.training import FitConfig
+    from ranvier.training import EaseIn, FitConfig, Plateau, WakeAfterEpoch
 
     return FitConfig(
         epochs=config.epochs,
@@ -83,6 +91,9 @@ def fit_config(
         decay_every=config.decay_every,
         rates=rates or {},
         wake=wake,
+        ease_in=None if config.ease_in is None else EaseIn(*config.ease_in),
+        plateau=None if config.plateau is None else Plateau(patience=config.plateau),
+        wake_after=None if config.wake_after is None else WakeAfterEpoch("hidden", config.wake_after),
         seed=config.seed,
         threads=config.threads,
     )
@@ -90,13 +101,15 @@ def fit_config(
 
 def regularisers_of(config: RunConfig) -> Regularisers:
     """The activity penalties on the hidden layer that a configuration asks for."""
-    from ranvier.losses import LowerActivity, UpperActivity
+    from ranvier.losses import LowerActivity, TargetActivity, UpperActivity
 
     rules = []
     if config.lower_activity is not None:
         rules.append(LowerActivity(*config.lower_activity))
     if config.upper_activity is not None:
         rules.append(UpperActivity(*config.upper_activity))
+    if config.target_activity is not None:
+        rules.append(TargetActivity.published(*config.target_activity, tau_mem=config.tau_mem))
     return {"hidden": rules} if rules else {}
 
 

@@ -18,7 +18,7 @@ from ranvier.data.audio.journal import Journal
 from ranvier.data.audio.recordings import LabelFrom, Recording, classes, decode, digest, find
 from ranvier.errors import DataError, RunError
 
-_FORMAT = 1  # of what the journal keeps; a change of the conversion that changes spikes counts it up
+FORMAT = 1  # of what the journal keeps; a change of the conversion that changes spikes counts it up
 Progress = Callable[[int, int, str], None]  # recordings done, of how many, and a line to tell or ""
 
 
@@ -88,7 +88,7 @@ def convert(
     part = out.with_name(f"{out.name}.part")
     if out.exists() and not part.exists():
         raise RunError(f"--out must name a new file. Got {out}, which exists.")
-    settings = {"format": _FORMAT, "seed": seed} | asdict(cochlea)
+    settings = {"format": FORMAT, "seed": seed} | asdict(cochlea)
     with Journal(part, settings) as journal:
         before = len(recordings)
         skipped, resumed = _fill(journal, recordings, cochlea, seed, jobs, progress or (lambda *_: None))
