@@ -129,7 +129,7 @@ class Recordings(Dataset[Recording]):
         Raises:
             DataError: one is damaged.
         """
-        for name in self.column("name").tolist():
+        for name in (self.names[sample] for sample in self.samples.tolist()):
             try:
                 with self._archive.use() as archive:
                     content = archive.read(self._members[name])
