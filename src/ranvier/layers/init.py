@@ -95,7 +95,7 @@ def gamma_times(
     if not isinstance(cast(object, n_units), int) or isinstance(n_units, bool) or n_units < 1:
         raise ValueError(f"`n_units` of init.gamma_times must be a whole number >= 1. Got {n_units!r}.")
     waits = torch.empty(3, n_units, dtype=torch.float64).exponential_(generator=generator)  # their sum is Gamma(3, 1)
-    return tuple((waits.sum(0) * (mean / 3)).clamp(lowest, 3 * mean).tolist())
+    return tuple(float(time) for time in (waits.sum(0) * (mean / 3)).clamp(lowest, 3 * mean))
 
 
 def fluctuation_driven(

@@ -39,6 +39,7 @@ _WAKE = WakeSilent(tolerated={"hidden": 0.3, "output": 0.0}, bump=5e-4)
 
 def build(config: RunConfig) -> Study:
     """The study's parts; see `Study`."""
+    assert config.hidden_weights is not None  # RunConfig sees to it
     source = torch.Generator().manual_seed(config.seed)
     splits = load_yinyang(
         t_min=_FIRST * config.tau_syn,

@@ -21,6 +21,7 @@ def build(config: RunConfig) -> Study:
     """The study's parts; see `Study`."""
     load = load_mnist if config.dataset == "mnist" else load_fashion_mnist
     splits = gridded(load(config.data_dir, duration=config.duration), config)
+    assert config.hidden_weights is not None  # RunConfig sees to it
     source = torch.Generator().manual_seed(config.seed)
     n_in = splits.train.inputs.n_units
     hidden = Spiking(

@@ -22,6 +22,7 @@ _N_IN, _N_OUT = 5, 3
 
 def build(config: RunConfig) -> Study:
     """The study's parts; see `Study`."""
+    assert config.hidden_weights is not None  # RunConfig sees to it
     source = torch.Generator().manual_seed(config.seed)
     neuron, gradient = CubaLIF(tau_mem=config.tau_mem, tau_syn=config.tau_syn), gradient_of(config)
     hidden = Spiking(
