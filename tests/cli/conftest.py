@@ -37,10 +37,12 @@ def ranvier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
             small |= {"n_train": 64, "hidden_weights": (2.0, 0.78), "output_weights": (2.5, 0.5)}
         elif config.dataset == "yinyang-delays":
             small["n_train"] = 64
-        elif config.xi is None:
+        elif config.form not in SPEECH:
             small |= {"hidden_weights": (1.0, 0.5)}
         if config.form in SPEECH:
             small |= {"duration": 0.1, "learning_rate": 1e-2, "ease_in": None}
+            if config.xi is None:  # 1.0 and 0.5 for 16 channels
+                small |= {"hidden_weights": (16 / 700, 8 / 700)}
         monkeypatch.setitem(TABLE, key, replace(config, **small))
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)  # slow, and tested in tests/training
     monkeypatch.chdir(tmp_path)

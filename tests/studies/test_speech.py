@@ -34,7 +34,7 @@ SMALL: dict[str, Any] = {
     "ease_in": None,
     "threads": 1,
 }
-STRONG: dict[str, Any] = {"hidden_weights": (1.0, 0.3), "output_weights": (0.0, 0.3)}
+STRONG: dict[str, Any] = {"hidden_weights": (CHANNELS / 700, 0.3 * CHANNELS / 700), "output_weights": (0.0, 0.3)}
 
 
 def small(dataset: str, gradient: str = "eventprop", **changes: Any):

@@ -71,7 +71,7 @@ class RunConfig:
         loss: what the classes' scores are, one of `LOSSES`: a weighted mean of each readout over time, or its maximum.
         channels: of the inner ear, or of the file, >= 1; None for those that a spike file tells, or else 700.
         delay_line: copies of the input, 30 ms apart, that the hidden layer gets, >= 1; by so many `hidden_weights`
-            are divided.
+            of speech are divided, and by the number of channels over 700, for which they are published.
         shift: most channels of 700 by which all spikes of a sample are moved while training, >= 0; of other numbers of
             channels as many in proportion.
         leave_out: the speaker who is tested, while the next one in the alphabet validates; None for the data set's own

@@ -139,7 +139,8 @@ def _rules(config: RunConfig, neuron: CubaLIF, train: StoredSpikes) -> tuple[ini
         assert config.hidden_weights is not None
         assert config.recurrent_weights is not None
         weights = init.normal(*config.hidden_weights)
-        return init.divided(weights, float(config.delay_line)), init.normal(*config.recurrent_weights)
+        inputs = config.delay_line * train.n_units / CHANNELS  # as many times the published number
+        return init.divided(weights, inputs), init.normal(*config.recurrent_weights)
     rate = _mean_rate(train)
     ready = partial(init.fluctuation_driven, neuron, rate, dt=config.dt, xi=config.xi)
     return ready(share=_SHARE), ready(share=1 - _SHARE)
