@@ -6,9 +6,7 @@ from ranvier.data import (
     SpikeFile,
     StoredSpikes,
     leave_one_out,
-    load_mnist,
     load_spikes,
-    loader_of,
 )
 from ranvier.errors import DataError
 from tests.data.spike_files import random_samples, write_spikes
@@ -86,15 +84,3 @@ def test_a_duration_must_be_one(path, duration):
 def test_a_number_of_channels_must_be_one(path, n_units):
     with pytest.raises(ValueError, match=r"`unit_shape` of Spikes must be positive whole numbers"):
         load_spikes(path, duration=1.0, n_units=n_units)
-
-
-def test_names_lead_to_loaders(path):
-    assert loader_of("mnist") is load_mnist
-    splits = loader_of(f"spikes:{path}")(duration=1.0, n_units=7)
-    assert [len(part) for part in splits] == [32, 4, 4]
-
-
-@pytest.mark.parametrize("name", ["spikes:", "spikes", "nist", "mnist:x", "", "audio:folder"])
-def test_other_names_are_refused(name):
-    with pytest.raises(ValueError, match=rf"`dataset` must be one of yinyang, .* or spikes:FILE.h5. Got '{name}'."):
-        loader_of(name)

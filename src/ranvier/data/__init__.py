@@ -11,7 +11,6 @@ from ranvier.data.idx import read_idx
 from ranvier.data.labelled import Labelled, LabelledSpikes, Splits, collate_labelled
 from ranvier.data.load import load_spikes
 from ranvier.data.mnist import load_fashion_mnist, load_mnist
-from ranvier.data.names import loader_of
 from ranvier.data.spike_file import SpikeFile
 from ranvier.data.split import ByColumn, ByRatio, leave_one_out
 from ranvier.data.stored import StoredSpikes
@@ -48,7 +47,6 @@ __all__ = [
     "load_spikes",
     "load_ssc",
     "load_yinyang",
-    "loader_of",
     "pixel_latency",
     "read_idx",
     "yinyang_class",
