@@ -16,8 +16,9 @@ def unchecked(monkeypatch: pytest.MonkeyPatch, as_users_run_it: None) -> None:
 
     They cost several times what a network of three units does.
     """
-    plain = _without_hook(op)
-    monkeypatch.setattr(plain, "cpu", _without_hook(cpu))
+    plain, plain_cpu = _without_hook(op), _without_hook(cpu)
+    monkeypatch.setattr(plain_cpu, "_NARROW", 2)  # so that networks of one to four units see both feed-forward kernels
+    monkeypatch.setattr(plain, "cpu", plain_cpu)
     monkeypatch.setattr(nets, "exact", plain.exact)
 
 

@@ -41,6 +41,14 @@ def _poison(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu, "np", Poisoned())
 
 
+@pytest.fixture(autouse=True)
+def _which_kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Narrow kinds run in the kernel for few units, other feed-forward ones in that for many; threads share all work."""
+    kind = getattr(getattr(request.node, "callspec", None), "params", {}).get("kind", "")
+    monkeypatch.setattr(cpu, "_NARROW", 1000 if kind.startswith("narrow") else 0)
+    monkeypatch.setattr(cpu, "_WAKE", 0)
+
+
 @dataclass(frozen=True)
 class Outcome:
     spikes: Spikes
@@ -92,6 +100,14 @@ KINDS: dict[str, dict[str, Any]] = {
     "feedforward-delays": {"delays": True},
     "feedforward-delays-refractory": {"delays": True, "refractory": 3e-3, "per_unit": True},
     "feedforward-grazing": {"min_slope": 1.0},
+    "narrow": {},
+    "narrow-per-unit": {"per_unit": True, "bias": 0.4},
+    "narrow-state": {"state": True, "bias": 0.2},
+    "narrow-equal": {"equal": True},
+    "narrow-refractory": {"refractory": 3e-3, "bias": 0.2},
+    "narrow-refractory-per-unit": {"refractory": 3e-3, "per_unit": True},
+    "narrow-one-spike": {"refractory": math.inf},
+    "narrow-grazing": {"min_slope": 1.0},
     "recurrent": {"recurrent": True, "bias": 0.2},
     "recurrent-per-unit": {"recurrent": True, "per_unit": True, "bias": 0.4},
     "recurrent-state": {"recurrent": True, "state": True},
@@ -133,7 +149,7 @@ def test_kernel_equals_reference(kind: str) -> None:
     assert (clipped > 5) == ("grazing" in kind)
 
 
-@pytest.mark.parametrize("kind", ["feedforward-per-unit", "recurrent-delays-refractory"])
+@pytest.mark.parametrize("kind", ["feedforward-per-unit", "narrow-refractory", "recurrent-delays-refractory"])
 def test_each_gradient_alone_is_the_same(kind: str) -> None:
     """Kernels compute only what is asked for; asking for less changes nothing."""
     network = case(kind, 1, n_samples=2)
@@ -151,7 +167,7 @@ def test_each_gradient_alone_is_the_same(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["feedforward", "feedforward-delays-refractory", "recurrent-per-unit", "recurrent-delays-one-spike"]
+    "kind", ["feedforward", "narrow", "feedforward-delays-refractory", "recurrent-per-unit", "recurrent-delays-one-spike"]
 )
 def test_float32_differs_by_its_own_rounding(kind: str) -> None:
     """Both compute in float64 from the same float32 weights and times, and round what comes out."""
@@ -178,7 +194,7 @@ SIZES = {
 
 
 @pytest.mark.parametrize(
-    "kind", ["feedforward-per-unit", "feedforward-delays", "recurrent", "recurrent-delays-refractory"]
+    "kind", ["feedforward-per-unit", "narrow-per-unit", "feedforward-delays", "recurrent", "recurrent-delays-refractory"]
 )
 @pytest.mark.parametrize("size", SIZES)
 def test_sizes(kind: str, size: str) -> None:
@@ -200,7 +216,9 @@ def test_sizes(kind: str, size: str) -> None:
         assert truth.gradients["w_in"].norm() > 0
 
 
-@pytest.mark.parametrize("kind", ["feedforward", "feedforward-delays-refractory", "recurrent", "recurrent-delays"])
+@pytest.mark.parametrize(
+    "kind", ["feedforward", "narrow", "feedforward-delays-refractory", "recurrent", "recurrent-delays"]
+)
 def test_ragged_samples_some_empty(kind: str) -> None:
     network = case(kind, 3, n_samples=4)
     keep = torch.ones(network.units.numel(), dtype=torch.bool)
@@ -341,7 +359,7 @@ def test_threads_change_nothing_but_the_order_of_sums(kind: str) -> None:
 
 
 @pytest.mark.parametrize("backend", ["reference", "numba"])
-@pytest.mark.parametrize("kind", ["feedforward-state", "recurrent-state", "recurrent-equal", "recurrent-per-unit"])
+@pytest.mark.parametrize("kind", ["feedforward-state", "narrow-state", "recurrent-state", "recurrent-equal"])
 def test_a_sequence_cut_in_two_equals_the_whole(kind: str, backend: str) -> None:
     """Also its gradients, which pass through the state between the chunks."""
     whole = next(net for seed in range(100) if is_tame(net := case(kind, seed, n_samples=3)))
@@ -407,7 +425,7 @@ EXTREMES: dict[str, Callable[[Net], Net]] = {
 }
 
 
-@pytest.mark.parametrize("kind", ["feedforward", "feedforward-delays", "recurrent", "recurrent-refractory"])
+@pytest.mark.parametrize("kind", ["feedforward", "narrow-refractory", "feedforward-delays", "recurrent", "recurrent-refractory"])
 @pytest.mark.parametrize("extreme", EXTREMES)
 def test_extreme_numbers(kind: str, extreme: str) -> None:
     network = EXTREMES[extreme](case(kind, 2, n_samples=2))

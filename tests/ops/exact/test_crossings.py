@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -14,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from ranvier.ops.exact import cpu
 from tests.ops.exact.nets import BACKENDS, Net, real
 
 N = 120  # cases at a time
 POINTS = 1000
-both = pytest.mark.parametrize("backend", BACKENDS)
+each = pytest.mark.parametrize("backend", [*BACKENDS, "narrow"])  # the last: the kernel for few units
 property_test = settings(max_examples=15, derandomize=True, deadline=None, database=None)
 seeds = given(seed=st.integers(0, 2**31))
 
@@ -92,8 +94,9 @@ class Cases:
             "I": self.current[None],
         }
         alone = Net(values, torch.zeros(0, dtype=torch.int32), torch.tensor([0, 0]), self.horizon, limit=1)
-        with torch.no_grad():
-            return alone.run(backend, overflow="truncate")[0].first_times()[0]
+        with torch.no_grad(), patch.object(cpu, "_NARROW", N if backend == "narrow" else 0):
+            found, _ = alone.run("numba" if backend == "narrow" else backend, overflow="truncate")
+            return found.first_times()[0]
 
 
 def assert_at_threshold(cases: Cases, times: Tensor, threshold: Tensor, some: Tensor) -> None:
@@ -109,7 +112,7 @@ def assert_at_threshold(cases: Cases, times: Tensor, threshold: Tensor, some: Te
     assert float(torch.where(some & ~at_once, early, 0.0).max()) < 1e-13
 
 
-@both
+@each
 @property_test
 @seeds
 def test_a_peak_just_above_threshold_is_a_spike(seed: int, backend: str) -> None:
@@ -132,7 +135,7 @@ def test_a_peak_just_above_threshold_is_a_spike(seed: int, backend: str) -> None
             assert_at_threshold(cases, times, threshold, usable)
 
 
-@both
+@each
 @property_test
 @seeds
 def test_the_first_crossing_is_found(seed: int, backend: str) -> None:
@@ -149,7 +152,7 @@ def test_the_first_crossing_is_found(seed: int, backend: str) -> None:
     assert_at_threshold(cases, times, threshold, torch.isfinite(times))
 
 
-@both
+@each
 @pytest.mark.parametrize(("bias", "current", "time"), [(2.0, 0.0, math.log(2)), (0.9, 0.0, math.inf)])
 def test_relaxing_towards_a_bias(bias: float, current: float, time: float, backend: str) -> None:
     """Without any input V rises to the bias: at ln 2 time constants it has gone half the way."""

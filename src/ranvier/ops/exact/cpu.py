@@ -19,6 +19,10 @@ from ranvier.ops.parts import offsets_from, total
 
 Array = NDArray[Any]
 _PACKAGE = "ranvier.ops.exact"
+_NARROW = 8  # units of a feed-forward layer up to which one after the other is faster than side by side
+# measured: ns per unit and event, one after the other and side by side; per unit, mostly for its spike; and what
+# another thread must save to be worth waking it, since it and the first one wait for the interpreter's lock in turn
+_WALK, _STEP, _SPIKE, _WAKE = 8, 0.7, 80, 700_000
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ def forward(
     """Run every sample, chunk by chunk. `initial` is [S, B, N] in float64."""
     n_samples, n_units = events.offsets.size - 1, weights.w_in.shape[1]
     run = kernel(_PACKAGE, f"{_family(weights, numbers)}forward.py.jinja", _options(weights, numbers))
-    ranges = threads.chunks(n_samples)
+    ranges = _ranges(events, weights, numbers)
     parts: list[Any] = [None] * len(ranges)
     final = np.empty((numbers.n_states, n_samples, n_units))
     held = np.empty((n_samples, n_units), np.uint8)
@@ -131,6 +135,15 @@ def forward(
     )
 
 
+def _ranges(events: Events, weights: Weights, numbers: Numbers) -> list[tuple[int, int]]:
+    """Samples per chunk; one chunk where a feed-forward layer has too little work to share."""
+    n_samples, n_units = events.offsets.size - 1, weights.w_in.shape[1]
+    family = _family(weights, numbers)
+    each = _WALK if family == "narrow_" else _STEP
+    work = each * events.units.size * n_units + _SPIKE * n_samples * n_units
+    return [(0, n_samples)] if family in _FEEDFORWARD and work < _WAKE else threads.chunks(n_samples)
+
+
 def _join(parts: tuple[Array, ...]) -> Array:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
@@ -138,7 +151,10 @@ def _join(parts: tuple[Array, ...]) -> Array:
 def _trail(weights: Weights, numbers: Numbers, columns: list[Any]) -> list[Array]:
     """What the adjoint replays; the kernels with a log return its length per sample first."""
     trail = [_join(column) for column in columns]
-    return [offsets_from(trail[0]), *trail[1:]] if _family(weights, numbers) else trail
+    return trail if _family(weights, numbers) in _FEEDFORWARD else [offsets_from(trail[0]), *trail[1:]]
+
+
+_FEEDFORWARD = ("", "narrow_")
 
 
 def _family(weights: Weights, numbers: Numbers) -> str:
@@ -147,7 +163,9 @@ def _family(weights: Weights, numbers: Numbers) -> str:
         return "adaptive_"
     if weights.d_in is not None or weights.d_rec is not None:
         return "delayed_"
-    return "" if weights.w_rec is None else "recurrent_"
+    if weights.w_rec is not None:
+        return "recurrent_"
+    return "narrow_" if weights.w_in.shape[1] <= _NARROW else ""
 
 
 def _arguments(weights: Weights, numbers: Numbers) -> tuple[Array, ...]:
@@ -226,7 +244,7 @@ def backward(
         wants_flow=wanted.flow,
     )
     run = kernel(_PACKAGE, f"{_family(weights, numbers)}backward.py.jinja", options)
-    ranges = threads.chunks(n_samples)
+    ranges = _ranges(events, weights, numbers)
     n_chunks, real = len(ranges), weights.w_in.dtype
     g_w_in = np.zeros((n_chunks, *(weights.w_in.shape if wanted.weights else (0, n_units))), real)
     g_w_rec = _like(weights.w_rec, n_chunks, real)
