@@ -43,7 +43,7 @@ def _poison(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _which_kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Narrow kinds run in the kernel for few units, other feed-forward ones in that for many; threads share all work."""
+    """Narrow kinds run in the kernel for few units, other feed-forward ones in that for many; all work is shared."""
     kind = getattr(getattr(request.node, "callspec", None), "params", {}).get("kind", "")
     monkeypatch.setattr(cpu, "_NARROW", 1000 if kind.startswith("narrow") else 0)
     monkeypatch.setattr(cpu, "_WAKE", 0)
@@ -167,7 +167,8 @@ def test_each_gradient_alone_is_the_same(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["feedforward", "narrow", "feedforward-delays-refractory", "recurrent-per-unit", "recurrent-delays-one-spike"]
+    "kind",
+    ["feedforward", "narrow", "feedforward-delays-refractory", "recurrent-per-unit", "recurrent-delays-one-spike"],
 )
 def test_float32_differs_by_its_own_rounding(kind: str) -> None:
     """Both compute in float64 from the same float32 weights and times, and round what comes out."""
@@ -194,7 +195,8 @@ SIZES = {
 
 
 @pytest.mark.parametrize(
-    "kind", ["feedforward-per-unit", "narrow-per-unit", "feedforward-delays", "recurrent", "recurrent-delays-refractory"]
+    "kind",
+    ["feedforward-per-unit", "narrow-per-unit", "feedforward-delays", "recurrent", "recurrent-delays-refractory"],
 )
 @pytest.mark.parametrize("size", SIZES)
 def test_sizes(kind: str, size: str) -> None:
@@ -425,7 +427,9 @@ EXTREMES: dict[str, Callable[[Net], Net]] = {
 }
 
 
-@pytest.mark.parametrize("kind", ["feedforward", "narrow-refractory", "feedforward-delays", "recurrent", "recurrent-refractory"])
+@pytest.mark.parametrize(
+    "kind", ["feedforward", "narrow-refractory", "feedforward-delays", "recurrent", "recurrent-refractory"]
+)
 @pytest.mark.parametrize("extreme", EXTREMES)
 def test_extreme_numbers(kind: str, extreme: str) -> None:
     network = EXTREMES[extreme](case(kind, 2, n_samples=2))
