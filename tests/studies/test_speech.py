@@ -4,6 +4,7 @@ import io
 import math
 import wave
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,39 @@ def test_a_delay_line_divides_the_weights(words: Path) -> None:
     assert (ten["delay_line"].copies, ten["delay_line"].spacing) == (10, 30e-3)
     assert ten["hidden"].w_in.shape == (10 * CHANNELS, 200)
     assert ten["hidden"].w_in.mean().item() == pytest.approx(0.1, abs=0.01)
+
+
+def test_hidden_units_have_time_constants_of_their_own(words: Path) -> None:
+    """Drawn around the means, learned within bounds, for both ways to draw weights; the readout keeps the means."""
+    for gradient in ("eventprop", "surrogate"):
+        given = small(f"spikes:{words}", gradient, drawn_times=True, learned_times=True, hidden=300)
+        parts, again, plain = study(given), study(given), study(replace(given, drawn_times=False, learned_times=False))
+        hidden = parts.network.layers["hidden"]
+        drawn = hidden.learned.values()
+        for name, lowest in (("tau_mem", 3e-3), ("tau_syn", 1e-3)):
+            mean = getattr(given, name)
+            assert drawn[name].shape == (300,)
+            assert drawn[name].mean().item() == pytest.approx(mean, rel=0.15)
+            assert drawn[name].std().item() > 0.3 * mean
+            assert hidden.learned.bounds[name] == (lowest, 3 * mean)
+            assert torch.equal(drawn[name], again.network.layers["hidden"].learned.values()[name])
+            assert getattr(parts.network.layers["output"].neuron, name) == mean
+            assert getattr(plain.network.layers["hidden"].neuron, name) == mean
+        assert not plain.network.layers["hidden"].learned.values()
+        batch = parts.splits.train[:8]
+        run = parts.network(batch.inputs)
+        assert run.activity["hidden"].n_events > 0
+        parts.loss(run.output, batch.labels).backward()
+        assert all(bool(value.grad.any()) for value in hidden.learned.parameters())
+
+
+def test_blends_join_the_training_part_alone(words: Path) -> None:
+    plain, blended = (study(small(f"spikes:{words}", blend=blend)).splits for blend in (False, True))
+    assert len(blended.train) == 2 * len(plain.train)
+    assert [len(part) for part in blended][1:] == [len(part) for part in plain][1:]
+    assert torch.equal(blended.train[:64].inputs.units, plain.train[:].inputs.units)
+    assert blended.train[64:].inputs.n_events > 0
+    assert blended.train.inputs.amplitudes.max() == 1
 
 
 def test_the_shift_is_in_proportion_to_the_channels(words: Path) -> None:

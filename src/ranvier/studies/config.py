@@ -79,6 +79,12 @@ class RunConfig:
         split_seed: of the tenths of each class that validate and are tested, where the data set has no parts of its
             own.
         label_from: where recordings have their classes, one of `LABELS`; for audio:FOLDER.
+        drawn_times: whether each hidden unit has time constants of its own, of which `tau_mem` and `tau_syn` are the
+            means: see `init.gamma_times`. With `xi`, the means still draw the weights.
+        learned_times: whether the hidden layer's time constants are trained, within 3 ms (synapses: 1 ms) and 3 times
+            `tau_mem` (`tau_syn`).
+        blend: whether training samples are joined by as many blends of pairs: see `data.blend`. Holds the training
+            part in memory.
 
     Raises:
         ValueError: at construction, naming attribute, rule and value.
@@ -124,6 +130,9 @@ class RunConfig:
     leave_out: str | None = None
     split_seed: int = 0
     label_from: str = "name"
+    drawn_times: bool = False
+    learned_times: bool = False
+    blend: bool = False
 
     def __post_init__(self) -> None:
         self._check_choices()
@@ -322,6 +331,9 @@ _SPEECH_ONLY = (
     "leave_out",
     "split_seed",
     "label_from",
+    "drawn_times",
+    "learned_times",
+    "blend",
 )
 _PARTIAL = {
     "leave_out": ("fsdd", *NAMING),

@@ -18,10 +18,12 @@ from ranvier.data import (
     Augmentations,
     ByRatio,
     Cochlea,
+    Labelled,
     ShiftUnits,
     SpikeFile,
     Splits,
     StoredSpikes,
+    blend,
     leave_one_out,
     load_shd,
     load_spikes,
@@ -44,17 +46,19 @@ from ranvier.training.epoch import Augment
 
 _SPACING = 30e-3  # between copies of a delay line, s
 _SHARE = 0.9  # of a fluctuating membrane's variance that comes from the input, the rest from recurrence
+_LOWEST = {"tau_mem": 3e-3, "tau_syn": 1e-3}  # of time constants that are drawn or learned, s
 _LOOKED_AT = 256  # training samples that tell the mean rate of the input
 
 
 def build(config: RunConfig, progress: Progress | None = None) -> Study:
     """The study's parts; see `study`."""
-    splits = _on_grid(load(config, progress), config)
-    n_in, n_out = splits.train.n_units, splits.train.n_classes
+    stored = load(config, progress)
+    splits = _on_grid(stored, config)
+    n_in, n_out = stored.train.n_units, stored.train.n_classes
     source = torch.Generator().manual_seed(config.seed)
     line = DelayLine(n_in, config.delay_line, _SPACING)
-    neuron = CubaLIF(tau_mem=config.tau_mem, tau_syn=config.tau_syn)
-    weights, recurrent = _rules(config, neuron, splits.train)
+    weights, recurrent = _rules(config, n_in, splits.train)
+    neuron = _neuron(config, source)
     hidden = Spiking(
         line.n_out,
         config.hidden,
@@ -63,6 +67,7 @@ def build(config: RunConfig, progress: Progress | None = None) -> Study:
         gradient=gradient_of(config),
         weights=weights,
         recurrent_weights=recurrent,
+        bounds={name: (low, 3 * getattr(config, name)) for name, low in _LOWEST.items()} if neuron.learn else None,
         generator=source,
     )
     readout = LI(tau_mem=config.tau_mem, tau_syn=config.tau_syn)
@@ -123,35 +128,49 @@ def _without(speaker: str, source: Divisible) -> Parts:
     return rules[speaker](source)
 
 
-def _on_grid(splits: Splits[StoredSpikes], config: RunConfig) -> Splits[StoredSpikes]:
-    """On the grid, at most one spike per channel and step as published; the training part cut to `n_train`."""
+def _on_grid(splits: Splits[StoredSpikes], config: RunConfig) -> Splits:
+    """On the grid, at most one spike per channel and step as published; the training part cut to `n_train`, blended."""
     assert config.dt is not None
-    train = splits.train
+    train: Any = splits.train
     if config.n_train is not None:  # files have one class after the other
         train = train.select(torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[: config.n_train])
+    if config.blend:
+        train = blend(train[:], torch.Generator().manual_seed(config.seed))
     parts = (train, splits.validation, splits.test)
     return Splits(*(part.on_grid(config.dt, coincident="one") for part in parts))
 
 
-def _rules(config: RunConfig, neuron: CubaLIF, train: StoredSpikes) -> tuple[init.Initialiser, init.Initialiser]:
+def _neuron(config: RunConfig, source: torch.Generator) -> CubaLIF:
+    """The hidden layer's, drawn unit by unit where asked for."""
+    times: dict[str, Any] = {name: getattr(config, name) for name in _LOWEST}
+    if config.drawn_times:
+        times = {
+            name: init.gamma_times(times[name], config.hidden, lowest=low, generator=source)
+            for name, low in _LOWEST.items()
+        }
+    return CubaLIF(**times, learn=tuple(_LOWEST) if config.learned_times else ())
+
+
+def _rules(config: RunConfig, n_in: int, train: Labelled) -> tuple[init.Initialiser, init.Initialiser]:
     """What draws the input weights and the recurrent weights."""
     if config.xi is None:
         assert config.hidden_weights is not None
         assert config.recurrent_weights is not None
         weights = init.normal(*config.hidden_weights)
-        inputs = config.delay_line * train.n_units / CHANNELS  # as many times the published number
+        inputs = config.delay_line * n_in / CHANNELS  # as many times the published number
         return init.divided(weights, inputs), init.normal(*config.recurrent_weights)
-    rate = _mean_rate(train)
+    neuron = CubaLIF(tau_mem=config.tau_mem, tau_syn=config.tau_syn)
+    rate = _mean_rate(config.dataset, train)
     ready = partial(init.fluctuation_driven, neuron, rate, dt=config.dt, xi=config.xi)
     return ready(share=_SHARE), ready(share=1 - _SHARE)
 
 
-def _mean_rate(train: StoredSpikes) -> float:
+def _mean_rate(dataset: str, train: Labelled) -> float:
     """Spikes per channel and second, of some training samples from all over the set."""
     some = train[:: max(1, len(train) // _LOOKED_AT)].inputs
     rate = some.n_events / (some.n_samples * some.n_units * some.duration)
     if not rate:
-        raise DataError(f"{train.file} must hold spikes. Got none in {some.n_samples} training samples.")
+        raise DataError(f"{dataset} must hold spikes. Got none in {some.n_samples} training samples.")
     return rate
 
 
