@@ -23,7 +23,6 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +44,6 @@ METHODS = (*SPIKING, "gru", "logistic")
 BIN = 5  # steps of 2 ms
 BANDS, STRETCHES, LOWEST = 24, 20, 100.0  # of a log spectrum: number, number, Hz
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
-
-
 CHANGES: dict[str, dict[str, Any]] = {
     "mean voltage, not weighted": {"loss": "constant"},
     "linear weight": {"loss": "linear"},
@@ -61,7 +58,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "fluctuating membranes": {"xi": 1.0, "hidden_weights": None, "recurrent_weights": None},
     "no regularisation": {"target_activity": None, "wake_after": None},
 }
-T_95 = {5: 2.571}  # Student's t of the 95 % interval, by degrees of freedom
+T_95 = 2.571  # Student's t of the 95 % interval, of six speakers
 
 
 class GRU(nn.Module):
@@ -228,14 +225,16 @@ def ablation(given: argparse.Namespace) -> str:
     for change in given.changes or CHANGES:
         differences = [there - here for there, here in zip(tests(change), plain, strict=True)]
         mean = statistics.mean(differences)
-        half = T_95[len(differences) - 1] * statistics.stdev(differences) / len(differences) ** 0.5
+        half = T_95 * statistics.stdev(differences) / len(differences) ** 0.5
         each = " | ".join(f"{difference:+.1f}" for difference in differences)
         lines.append(f"| {change} | {each} | {mean:+.1f} | {mean - half:+.1f} to {mean + half:+.1f} |")
     return "\n".join(lines)
 
 
 def _row(method: str, runs: list[dict[str, Any]]) -> str:
-    percent: Callable[[str], list[float]] = lambda name: [100 * run[name] for run in runs]  # noqa: E731
+    def percent(name: str) -> list[float]:
+        return [100 * run[name] for run in runs]
+
     tests = percent("test_accuracy")
     each = ", ".join(f"{test:.1f}" for test in tests)
     minutes = statistics.mean(run["seconds"] for run in runs) / 60

@@ -361,7 +361,9 @@ def test_threads_change_nothing_but_the_order_of_sums(kind: str) -> None:
 
 
 @pytest.mark.parametrize("backend", ["reference", "numba"])
-@pytest.mark.parametrize("kind", ["feedforward-state", "narrow-state", "recurrent-state", "recurrent-equal"])
+@pytest.mark.parametrize(
+    "kind", ["feedforward-state", "narrow-state", "recurrent-state", "recurrent-equal", "recurrent-per-unit"]
+)
 def test_a_sequence_cut_in_two_equals_the_whole(kind: str, backend: str) -> None:
     """Also its gradients, which pass through the state between the chunks."""
     whole = next(net for seed in range(100) if is_tame(net := case(kind, seed, n_samples=3)))

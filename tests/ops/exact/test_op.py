@@ -4,6 +4,7 @@ import math
 import os
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,7 +12,7 @@ from ranvier.errors import RunawayError
 from ranvier.gradients import EventProp, Surrogate
 from ranvier.neurons import LI, CubaLIF, continuous
 from ranvier.ops.clocked import clocked
-from ranvier.ops.exact import exact
+from ranvier.ops.exact import cpu, exact, op
 from ranvier.spikes import Spikes, Support, collate
 from tests.ops.exact.nets import BACKENDS, gradients, net, random_net
 
@@ -287,3 +288,20 @@ def test_a_forked_child_runs_it() -> None:
         finally:
             os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_few_units_walk_alone_and_little_work_stays_in_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
+    numbers = op.numbers_of(NUMBERS)
+
+    def shape(n_samples: int, n_units: int, *, recurrent: bool = False) -> tuple[str, int]:
+        none = np.zeros(n_samples)
+        events = cpu.Events(np.zeros(n_samples + 1, np.int64), none, none.astype(np.int32), none)
+        weights = cpu.Weights(np.zeros((1, n_units)), np.zeros((n_units, n_units)) if recurrent else None, None, None)
+        return cpu._family(weights, numbers), len(cpu._ranges(events, weights, numbers))
+
+    assert shape(10, 8) == ("narrow_", 1)
+    assert shape(10, 9) == ("", 1)
+    assert shape(100_000, 8) == ("narrow_", 2)
+    assert shape(1000, 100) == ("", 2)
+    assert shape(10, 8, recurrent=True) == ("recurrent_", 2)
