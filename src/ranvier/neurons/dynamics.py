@@ -3,12 +3,16 @@
 From the flow dx/dt = A x + c and the step dt:
 
     propagator P = exp(A dt) and drift d, differentiable in the neuron's parameters;
-    arrival_row  = -A e_in     dL/dt of a spike with weight w that arrives is  w * arrival_row . mu
+    arrival_row  = -A e_in     dL/dt of a spike with weight w that arrives is  w * arrival_row . mu;
+                 = (1 - P) e_in / dt for a neuron without a threshold: the mean over the step that ends at the arrival
     reset_row    = -A e_V      (for EventProp's jump)
     jump_row     = -A jump     likewise for what a spike adds to the unit's own states
     rise_row, rise_offset      = tau_0 times the slope of what raises the threshold, the sum of (A x + c)_s over it
     slope_row, slope_offset    = tau_0 times the slope of V less that
     leak         = 1 / tau_0, tau_0 = -1 / A_VV being the membrane's own time constant
+
+A readout is driven in every step, and so the mean matters: under a constant drive, as of a membrane's mean over time,
+contributions from before and after the peak of a response cancel, and -A e_in alone leaves a rest of the wrong sign.
 
 with mu the adjoint dL/dx, e_in and e_V the unit vectors of the entered state and of the membrane. The rows
 carry no gradient: they multiply first-order quantities only.
@@ -144,7 +148,7 @@ def _compute(
         drift=spread(drift, 1),
         threshold=None if threshold is None else spread(threshold, 0),
         jump=spread(jump, 1),
-        arrival_row=spread(-rows[..., :, entered], 1),
+        arrival_row=spread(_arrival_row(propagator.detach(), rows, entered, dt, neuron.spiking), 1),
         reset_row=spread(-rows[..., :, 0], 1),
         jump_row=spread(-(rows @ jump.detach()[..., None]).squeeze(-1), 1),
         rise_row=spread(rise_row, 1),
@@ -154,6 +158,14 @@ def _compute(
         leak=spread(leak, 0),
         hold=_hold(neuron, dt),
     )
+
+
+def _arrival_row(propagator: Tensor, rows: Tensor, entered: int, dt: float, spiking: bool) -> Tensor:
+    if spiking:
+        return -rows[..., :, entered]
+    at_once = torch.zeros_like(rows[..., :, entered])
+    at_once[..., entered] = 1
+    return (at_once - propagator[..., :, entered]) / dt
 
 
 def _hold(neuron: Neuron, dt: float) -> int:

@@ -17,6 +17,7 @@ ENGINES = ("grid", "exact")
 SURROGATES = ("superspike", "sigmoid", "esser")
 LOSSES = ("constant", "linear", "exponential", "sigmoid", "maximum")
 LABELS = ("name", "folder")
+EAR_NAMES = ("speech", "heidelberg")
 
 _MOST_STEPS = 1_000_000  # a sample's grid; steps are 32-bit and traces are held per step
 
@@ -79,6 +80,7 @@ class RunConfig:
         split_seed: of the tenths of each class that validate and are tested, where the data set has no parts of its
             own.
         label_from: where recordings have their classes, one of `LABELS`; for audio:FOLDER.
+        ear: which cochlea hears recordings, one of `EAR_NAMES`; see `data.audio.ears`. For fsdd and audio:FOLDER.
         drawn_times: whether each hidden unit has time constants of its own, of which `tau_mem` and `tau_syn` are the
             means: see `init.gamma_times`. With `xi`, the means still draw the weights.
         learned_times: whether the hidden layer's time constants are trained, within 3 ms (synapses: 1 ms) and 3 times
@@ -130,6 +132,7 @@ class RunConfig:
     leave_out: str | None = None
     split_seed: int = 0
     label_from: str = "name"
+    ear: str = "speech"
     drawn_times: bool = False
     learned_times: bool = False
     blend: bool = False
@@ -227,7 +230,7 @@ class RunConfig:
     def _check_choices(self) -> None:
         if form_of(self.dataset) is None:
             raise ValueError(f"`dataset` must be one of {', '.join(DATASETS)}. Got {self.dataset!r}.")
-        named = {"gradient": GRADIENTS, "engine": ENGINES, "delays": DELAYS, "label_from": LABELS}
+        named = {"gradient": GRADIENTS, "engine": ENGINES, "delays": DELAYS, "label_from": LABELS, "ear": EAR_NAMES}
         for name, choices in named.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"`{name}` must be one of {', '.join(choices)}. Got {getattr(self, name)!r}.")
@@ -331,6 +334,7 @@ _SPEECH_ONLY = (
     "leave_out",
     "split_seed",
     "label_from",
+    "ear",
     "drawn_times",
     "learned_times",
     "blend",
@@ -339,5 +343,6 @@ _PARTIAL = {
     "leave_out": ("fsdd", *NAMING),
     "split_seed": NAMING,
     "label_from": ("audio:FOLDER",),
+    "ear": ("fsdd", "audio:FOLDER"),
     "channels": ("fsdd", *NAMING),
 }

@@ -17,7 +17,6 @@ import torch
 from ranvier.data import (
     Augmentations,
     ByRatio,
-    Cochlea,
     Labelled,
     ShiftUnits,
     SpikeFile,
@@ -31,6 +30,7 @@ from ranvier.data import (
 )
 from ranvier.data.audio.cached import encoded_folder, encoded_fsdd
 from ranvier.data.audio.conversion import Progress
+from ranvier.data.audio.ears import ear
 from ranvier.data.audio.recordings import LabelFrom
 from ranvier.data.fsdd import FSDD_OFFICIAL
 from ranvier.data.load import CHANNELS
@@ -110,7 +110,7 @@ def load(config: RunConfig, progress: Progress | None = None) -> Splits[StoredSp
 
 
 def _encoded(config: RunConfig, progress: Progress | None) -> Path:
-    cochlea, jobs = Cochlea(config.channels or CHANNELS), config.threads or torch.get_num_threads()
+    cochlea, jobs = ear(config.ear, config.channels), config.threads or torch.get_num_threads()
     if config.form == "fsdd":
         if config.data_dir is None:
             raise DataError("`data_dir` (--data-dir) must name the folder of the Free Spoken Digit Dataset. Got none.")

@@ -56,6 +56,8 @@ class Cochlea:
         rms: root mean square of every recording before fading.
         fade_in: s, half a Hann window; None for the first half of the recording, as in the data sets.
         fade_out: s, likewise at the end.
+        high_pass: Hz, below half of `sample_rate`: corner of a first-order high-pass filter before all that, the
+            pre-emphasis of speech, as a middle ear has it too; None for none, as in the data sets.
         membrane: constants of the basilar membrane.
         hair_cell: constants of the hair cell.
         bushy_cell: constants of the bushy cell.
@@ -69,6 +71,7 @@ class Cochlea:
     rms: float = 0.3
     fade_in: float | None = None
     fade_out: float | None = None
+    high_pass: float | None = None
     membrane: BasilarMembrane = field(default_factory=BasilarMembrane)
     hair_cell: HairCell = field(default_factory=HairCell)
     bushy_cell: BushyCell = field(default_factory=BushyCell)
@@ -77,10 +80,14 @@ class Cochlea:
         checks.whole("`channels` of Cochlea", self.channels, 1)
         checks.whole("`sample_rate` of Cochlea", self.sample_rate, 2)
         others = ("channels", "sample_rate", "membrane", "hair_cell", "bushy_cell")
-        unset = tuple(name for name in ("fade_in", "fade_out") if getattr(self, name) is None)
+        unset = tuple(name for name in ("fade_in", "fade_out", "high_pass") if getattr(self, name) is None)
         checks.positive(self, but=(*others, *unset))
         if self.sample_rate % 2:
             raise ValueError(f"`sample_rate` of Cochlea must be even. Got {self.sample_rate}.")
+        if self.high_pass is not None and self.high_pass >= self.sample_rate / 2:
+            raise ValueError(
+                f"`high_pass` of Cochlea must be below half of `sample_rate`, {self.sample_rate}. Got {self.high_pass}."
+            )
         growth = self.hair_cell.growth(self.dt)
         if growth > 1:
             raise ValueError(
@@ -174,8 +181,9 @@ class Cochlea:
         return Heard(steps[order], channels[order], n_steps)
 
     def prepare(self, waveform: Array, sample_rate: float | int) -> Array:
-        """The sound that the membrane gets: resampled, scaled, faded. Float64."""
-        return prepare(waveform, sample_rate, self.sample_rate, self.rms, self.fade_in, self.fade_out)
+        """The sound that the membrane gets: resampled, filtered, scaled, faded. Float64."""
+        fades = (self.fade_in, self.fade_out)
+        return prepare(waveform, sample_rate, self.sample_rate, self.rms, *fades, self.high_pass)
 
     def velocity(self, spectrum: Array, block: int, n_steps: int) -> Array:
         """Velocities of a block's places, float32 [channels of the block, n_steps].

@@ -14,9 +14,15 @@ Array = NDArray[Any]
 
 
 def prepare(
-    sound: Array, sample_rate: float | int, to_rate: int, rms: float, fade_in: float | None, fade_out: float | None
+    sound: Array,
+    sample_rate: float | int,
+    to_rate: int,
+    rms: float,
+    fade_in: float | None,
+    fade_out: float | None,
+    high_pass: float | None = None,
 ) -> Array:
-    """Resample, then scale to `rms`, then fade in and out with half Hann windows.
+    """Resample, then filter, then scale to `rms`, then fade in and out with half Hann windows.
 
     Args:
         sound: float64 [n].
@@ -25,6 +31,7 @@ def prepare(
         rms: root mean square before fading; silence stays silent.
         fade_in: s, None for the first half of the sound.
         fade_out: s, None for the last half.
+        high_pass: Hz below which a first-order (Butterworth) filter weakens the sound by 6 dB an octave; None for none.
 
     Returns:
         float64 [n · to_rate / sample_rate], at least one sample.
@@ -32,6 +39,9 @@ def prepare(
     if sample_rate != to_rate:
         resampled = need("soxr").resample(sound, sample_rate, to_rate)
         sound = resampled if len(resampled) else np.zeros(1)
+    if high_pass is not None:
+        signal = need("scipy.signal")
+        sound = signal.lfilter(*signal.butter(1, high_pass, "highpass", fs=to_rate), sound)
     size = np.sqrt(np.mean(sound**2))
     if size > 0:
         sound = sound * (rms / size)

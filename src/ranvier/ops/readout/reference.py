@@ -19,7 +19,8 @@ def run(raster: Tensor, shifts: Tensor | None, w_in: Wires, dynamics: Dynamics, 
     x, trace, arrivals = state, [], Arrivals()
     for k in range(raster.shape[0]):
         x = flow(x, dynamics)
-        trace.append(x[0])
         arrivals.send(k, w_in, raster[k], None if shifts is None else shifts[k])
-        x = arrive(x, *arrivals.take(k, x[0]), dynamics)
+        current, shift = arrivals.take(k, x[0])
+        trace.append(x[0] if shift is None else x[0] + dynamics.arrival_row[..., 0] * shift)
+        x = arrive(x, current, shift, dynamics)
     return torch.stack(trace) if trace else raster.new_zeros(0, *state.shape[1:]), x
