@@ -27,6 +27,7 @@ _CHANGES = (
     "leave_out",
     "split_seed",
     "label_from",
+    "ear",
 )
 _NOT_WITH_RESUME = (
     "gradient",
@@ -46,6 +47,7 @@ _NOT_WITH_RESUME = (
     "leave_out",
     "split_seed",
     "label_from",
+    "ear",
     "out",
 )
 

@@ -8,7 +8,8 @@ from typing import Any, cast
 
 from ranvier.cli import progress
 from ranvier.cli.options import Encode
-from ranvier.data.audio import BasilarMembrane, Cochlea, Converted, convert
+from ranvier.data.audio import Cochlea, Converted, convert
+from ranvier.data.audio.ears import ear
 from ranvier.data.audio.recordings import LabelFrom
 
 
@@ -26,7 +27,7 @@ def run(options: Encode) -> dict[str, Any]:
         KeyboardInterrupt: with advice as its argument.
     """
     assert options.out is not None
-    cochlea = Cochlea(options.channels, membrane=BasilarMembrane(causal=options.causal))
+    cochlea = ear(options.ear, options.channels, causal=options.causal)
     started = time.monotonic()
     try:
         with progress.shown() as told:

@@ -14,7 +14,7 @@ from tyro.conf import FlagCreatePairsOff, OmitSubcommandPrefixes, Positional, ar
 from tyro.constructors import PrimitiveConstructorSpec
 
 from ranvier.studies import DATASETS, DELAYS, documented
-from ranvier.studies.config import LABELS, LOSSES
+from ranvier.studies.config import EAR_NAMES, LABELS, LOSSES
 
 
 class UsageError(Exception):
@@ -130,6 +130,11 @@ class _Network:
         _choice(*LABELS),
         _given("Where recordings have their class; needs audio:FOLDER.", "(default: name)"),
     ] = None
+    ear: Annotated[
+        str | None,
+        _choice(*EAR_NAMES),
+        _given("Model of the ear that hears recordings; needs fsdd or audio:FOLDER.", "(default: speech)"),
+    ] = None
     data_dir: Annotated[
         str | None,
         _optional(str, "D"),
@@ -228,6 +233,11 @@ class Encode:
             "(default: name)",
         ),
     ] = "name"
+    ear: Annotated[
+        str,
+        _choice(*EAR_NAMES),
+        _given("That of the Heidelberg data sets, or one that makes more of speech.", "(default: heidelberg)"),
+    ] = "heidelberg"
     causal: Annotated[
         bool, _given("Let waves in the ear travel forwards in time; the Heidelberg data sets' travel backwards.")
     ] = False

@@ -17,7 +17,7 @@ ENGINES = ("grid", "exact")
 SURROGATES = ("superspike", "sigmoid", "esser")
 LOSSES = ("constant", "linear", "exponential", "sigmoid", "maximum")
 LABELS = ("name", "folder")
-EAR_NAMES = ("speech", "heidelberg")
+EAR_NAMES = ("heidelberg", "speech")  # those of `data.audio.ears`, which needs torch
 
 _MOST_STEPS = 1_000_000  # a sample's grid; steps are 32-bit and traces are held per step
 
@@ -81,6 +81,7 @@ class RunConfig:
             own.
         label_from: where recordings have their classes, one of `LABELS`; for audio:FOLDER.
         ear: which cochlea hears recordings, one of `EAR_NAMES`; see `data.audio.ears`. For fsdd and audio:FOLDER.
+        output_rate: Adam's for the readout's weights, in the first epoch; None for `learning_rate`.
         drawn_times: whether each hidden unit has time constants of its own, of which `tau_mem` and `tau_syn` are the
             means: see `init.gamma_times`. With `xi`, the means still draw the weights.
         learned_times: whether the hidden layer's time constants are trained, within 3 ms (synapses: 1 ms) and 3 times
@@ -132,7 +133,8 @@ class RunConfig:
     leave_out: str | None = None
     split_seed: int = 0
     label_from: str = "name"
-    ear: str = "speech"
+    ear: str = "heidelberg"
+    output_rate: float | None = None
     drawn_times: bool = False
     learned_times: bool = False
     blend: bool = False
@@ -210,6 +212,8 @@ class RunConfig:
             return
         if self.engine != "grid":
             raise ValueError(f"`engine` of {self.form} must be grid. Got {self.engine}.")
+        if self.output_rate is not None and not (isfinite(self.output_rate) and self.output_rate > 0):
+            raise ValueError(f"`output_rate` must be a finite number > 0. Got {self.output_rate}.")
         if self.loss not in LOSSES:
             raise ValueError(f"`loss` must be one of {', '.join(LOSSES)}. Got {self.loss!r}.")
         drawn = (self.hidden_weights, self.recurrent_weights)
@@ -335,6 +339,7 @@ _SPEECH_ONLY = (
     "split_seed",
     "label_from",
     "ear",
+    "output_rate",
     "drawn_times",
     "learned_times",
     "blend",

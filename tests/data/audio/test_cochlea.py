@@ -8,8 +8,10 @@ import torch
 
 import ranvier as rv
 from ranvier.data.audio import BasilarMembrane, Cochlea, reference, transfer
+from ranvier.data.audio.ears import EARS, ear
 from ranvier.data.audio.sound import prepare
 from ranvier.errors import DataError
+from ranvier.studies.config import EAR_NAMES
 from tests.data.audio.sounds import noise, syllables, tone
 
 SMALL = Cochlea(channels=20, fade_in=2e-3, fade_out=2e-3)  # one whole block, and one of four channels
@@ -230,6 +232,8 @@ WRONG = {
     "channels": (lambda: Cochlea(channels=0), "`channels` of Cochlea must be at least 1. Got 0"),
     "odd": (lambda: Cochlea(sample_rate=48_001), "`sample_rate` of Cochlea must be even. Got 48001"),
     "rms": (lambda: Cochlea(rms=-0.3), "`rms` of Cochlea must be finite and > 0. Got -0.3"),
+    "high pass": (lambda: Cochlea(high_pass=24_000.0), "`high_pass` of Cochlea must be below half of"),
+    "no high pass": (lambda: Cochlea(high_pass=0.0), "`high_pass` of Cochlea must be finite and > 0. Got 0.0"),
     "fade": (lambda: Cochlea(fade_in=-1.0), "`fade_in` of Cochlea must be finite and > 0. Got -1.0"),
     "empty": (lambda: SMALL.hear(np.zeros(0), 8000), "`waveform` must hold at least one sample. Got none"),
     "nan": (lambda: SMALL.hear(np.array([0, np.nan]), 8000), "`waveform` must be finite. Got 1 samples"),
@@ -255,3 +259,31 @@ def test_the_extra_is_named_where_it_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "soxr", None)
     with pytest.raises(DataError, match=r"extra `audio`.*no package named soxr"):
         SMALL.hear(np.ones(50), 8000)
+
+
+def test_high_pass_takes_six_decibels_an_octave():
+    loud = {f: prepare(tone(f, 0.5), 48_000, 48_000, 0.3, 1e-6, 1e-6, 4000.0) for f in (250, 500)}
+    both = prepare(tone(250, 0.5) + tone(500, 0.5), 48_000, 48_000, 0.3, 1e-6, 1e-6, 4000.0)
+    low, high = (abs(np.fft.rfft(both[4800:19_200]))[round(f * 0.3)] for f in (250, 500))
+    assert high / low == pytest.approx(2.0, rel=0.01)  # f / sqrt(f^2 + 4000^2)
+    assert all(np.sqrt(np.mean(sound**2)) == pytest.approx(0.3, rel=1e-3) for sound in loud.values())
+
+
+class TestEars:
+    def test_that_of_the_data_sets_is_the_plain_cochlea(self):
+        assert ear("heidelberg") == Cochlea()
+        assert ear("heidelberg", 20, causal=True) == Cochlea(20, membrane=BasilarMembrane(causal=True))
+
+    def test_that_of_speech_hears_high_tones_behind_low_ones(self):
+        sound = tone(200, 0.3) + 0.2 * tone(2500, 0.3)
+        heard = {name: ear(name, 48).hear(sound, 48_000) for name in ("heidelberg", "speech")}
+        place = abs(ear("speech", 48).resonances() - 2500).argmin()
+        high = {name: np.isin(one.channels, range(place - 1, place + 2)).sum() for name, one in heard.items()}
+        assert high["speech"] > 10 + 2 * high["heidelberg"]
+
+    def test_an_unknown_one_is_one_sentence(self):
+        with pytest.raises(ValueError, match=r"`ear` must be one of heidelberg, speech\. Got 'cat'"):
+            ear("cat")
+
+    def test_names_are_those_of_a_study(self):
+        assert tuple(EARS) == EAR_NAMES

@@ -19,8 +19,8 @@ def ear(name: str, channels: int | None = None, *, causal: bool = False) -> Coch
     """The cochlea of a name in `EARS`.
 
     Args:
-        name: "heidelberg", that of the tool behind SHD and SSC; "speech", the same but for the sound that it gets, whose
-            high tones are raised as a middle ear does, and of which only the first and last 30 ms are faded.
+        name: "heidelberg", that of the tool behind SHD and SSC; "speech", the same but for the sound it gets: louder,
+            with high tones raised as in a middle ear, and faded for the first and last 30 ms only.
         channels: places along the membrane; None for 700.
         causal: whether the wave runs forwards in time; see `BasilarMembrane`.
 
