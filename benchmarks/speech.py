@@ -56,7 +56,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "drawn time constants": {"drawn_times": True},
     "learned time constants": {"learned_times": True},
     "fluctuating membranes": {"xi": 1.0, "hidden_weights": None, "recurrent_weights": None},
-    "no regularisation": {"target_activity": None, "wake_after": None},
+    "pull to 14 spikes": {"target_activity": (5e-10, 14.0)},
+    "the ear of SHD": {"ear": "heidelberg"},
 }
 T_95 = 2.571  # Student's t of the 95 % interval, of six speakers
 
