@@ -10,11 +10,12 @@ out in turn, one seed; the next speaker in the alphabet validates.
 | method | sees | is |
 |---|---|---|
 | eventprop, surrogate | spikes of the cochlea, 2 ms | `ranvier train fsdd --gradient ...` as documented |
-| gru | counts of them in bins of 10 ms | a GRU of as many units, its mean over time read out |
+| gru | counts of them in bins of 20 ms | a GRU of as many units, its mean over time read out |
 | logistic | 24-band log spectra, 20 a word | multinomial logistic regression, its penalty chosen on validation |
 
-Those that are trained in epochs get the same samples, order, batches, number of epochs and shift of channels. Every
-run has a folder in `--out`; finished ones are read, stopped ones go on.
+Those that are trained in epochs get the same samples, order, batches, number of epochs, learning rate and shift of
+channels. `--epochs` and `--hidden` change them for all; the learning rate then falls as far in fewer epochs. Every run
+has a folder in `--out`, one `--out` for one choice of these; finished runs are read, stopped ones go on.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import argparse
 import json
 import statistics
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,7 @@ from ranvier.training.files import write_whole
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 SPIKING = ("eventprop", "surrogate")
 METHODS = (*SPIKING, "gru", "logistic")
-BIN = 5  # steps of 2 ms
+BIN = 20e-3  # s
 BANDS, STRETCHES, LOWEST = 24, 20, 100.0  # of a log spectrum: number, number, Hz
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
 CHANGES: dict[str, dict[str, Any]] = {
@@ -52,7 +54,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "no shift of channels": {"shift": 0},
     "a fifth of the input dropped": {"drop": 0.2},
     "blends": {"blend": True},
-    "delay line of ten": {"delay_line": 10},
+    "delay line of three": {"delay_line": 3},
     "drawn time constants": {"drawn_times": True},
     "learned time constants": {"learned_times": True},
     "fluctuating membranes": {"xi": 1.0, "hidden_weights": None, "recurrent_weights": None},
@@ -72,10 +74,7 @@ class GRU(nn.Module):
 
     def forward(self, spikes: Spikes) -> Run:
         """The scores of a batch on a grid."""
-        raster = spikes.to_dense().movedim(1, 0)  # [B, T, N]
-        n_bins = -(-raster.shape[1] // BIN)
-        padded = nn.functional.pad(raster, (0, 0, 0, n_bins * BIN - raster.shape[1]))
-        counts = padded.unflatten(1, (n_bins, BIN)).sum(2)
+        counts = spikes.on_grid(BIN, coincident="sum").to_dense().movedim(1, 0)  # [B, T, N]
         return Run(self.output(self.cells(counts)[0].mean(1)), {})
 
 
@@ -99,6 +98,9 @@ def settings(method: str, seed: int, leave_out: str | None, given: argparse.Name
     """What a run depends on; the GRU's are those of the surrogate network, a change's those of EventProp."""
     gradient = "eventprop" if method in CHANGES else method if method in SPIKING else "surrogate"
     common: dict[str, Any] = {"seed": seed, "leave_out": leave_out, "data_dir": str(given.data_dir)}
+    usual = documented("fsdd", gradient)
+    epochs, hidden = given.epochs or usual.epochs, given.hidden or usual.hidden
+    common |= {"epochs": epochs, "hidden": hidden, "decay": usual.decay ** (usual.epochs / epochs)}
     return documented("fsdd", gradient, threads=given.threads, **common | CHANGES.get(method, {}))
 
 
@@ -112,7 +114,8 @@ def gated(config: RunConfig, folder: Path) -> dict[str, Any]:
     parts = study(config)
     torch.manual_seed(config.seed)
     network = GRU(parts.splits.train.n_units, config.hidden, parts.splits.train.n_classes)
-    return train(config, folder, Study(parts.splits, network, CrossEntropy(), parts.fit, {}, parts.augment), 0.0)
+    fit = replace(parts.fit, rates={})  # a rate of its own is for a readout of spikes
+    return train(config, folder, Study(parts.splits, network, CrossEntropy(), fit, {}, parts.augment), 0.0)
 
 
 def logistic(leave_out: str | None, given: argparse.Namespace) -> dict[str, Any]:
@@ -259,6 +262,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--changes", nargs="+", choices=list(CHANGES), metavar="CHANGE", help="of an ablation")
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--hidden", type=int)
     parser.add_argument("--threads", type=int)
     given = parser.parse_args()
     print({"official": official, "speakers": speakers, "ablation": ablation}[given.what](given))

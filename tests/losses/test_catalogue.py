@@ -92,19 +92,19 @@ def test_through_a_spiking_layer_it_is_the_finite_difference(loss):
 def test_the_grid_comes_to_it_in_proportion_to_its_step(loss):
     excitatory = isinstance(loss, MaxOverTimeCrossEntropy)  # no maximum at an event, which a grid cannot follow
     exact, errors = gradients(loss, excitatory=excitatory), []
-    for dt in (1e-5, 2e-6):
+    for dt in (2.5e-5, 2.5e-6):
         found = gradients(loss, dt, excitatory=excitatory)
         errors.append({name: float((found[name] - exact[name]).norm() / exact[name].norm()) for name in exact})
     assert max(errors[1].values()) < 0.02
-    assert all(errors[1][name] < errors[0][name] / 3 for name in exact)
+    assert all(errors[1][name] < errors[0][name] / 5 for name in exact)
 
 
 def test_a_maximum_at_an_inhibitory_event_is_not_whole_on_a_grid():
     """It moves with the event in continuous time, as finite differences above say; a grid sees V at fixed steps."""
     loss = MaxOverTimeCrossEntropy()
     exact = gradients(loss)["layers.hidden.w_in"]
-    apart = [float((gradients(loss, dt)["layers.hidden.w_in"] - exact).norm() / exact.norm()) for dt in (5e-5, 2e-6)]
-    assert apart == pytest.approx([0.43, 0.43], abs=0.05)
+    apart = [float((gradients(loss, dt)["layers.hidden.w_in"] - exact).norm() / exact.norm()) for dt in (5e-6, 1e-6)]
+    assert apart == pytest.approx([0.5, 0.5], abs=0.05)
 
 
 def test_e5_through_the_layer():

@@ -138,27 +138,40 @@ _SHD_SURROGATE = replace(
     wake_after=None,
     loss="maximum",
 )
-# Ours, chosen on the validation part of seed 0. 2 ms is the step of Nowotny et al.'s best network for SHD, and halves
-# the work. A quarter as many samples as SHD has, so larger rates that fall; readout weights so large that scores matter
-# from the start, with a rate of their own; no pull to a target rate. The surrogate's units may spike twice as often
-_FSDD: dict[str, Any] = {"dt": 2e-3, "epochs": 50, "ear": "speech", "shift": 20, "ease_in": None, "plateau": None}
-_FSDD_OWN: dict[str, dict[str, Any]] = {
+# Ours, for a few thousand words, chosen on the validation part of seed 0 of FSDD. 2 ms is the step of Nowotny et al.'s
+# best network for SHD, and halves the work. A quarter as many samples as SHD has, so larger rates that fall; readout
+# weights so large that scores matter from the start, with a rate of their own; no pull to a target rate. The surrogate
+# trains the same network; its width is bounded, which takes a third of the time of SuperSpike
+_WORDS: dict[str, dict[str, Any]] = {
     "eventprop": {
+        "dt": 2e-3,
+        "ear": "speech",
+        "shift": 20,
+        "ease_in": None,
+        "plateau": None,
         "learning_rate": 2e-3,
         "output_rate": 2e-2,
-        "decay": 0.96,
+        "decay": 0.975,
         "tau_syn": 10e-3,
         "hidden_weights": (0.012, 0.01),
         "output_weights": (0.0, 1.0),
         "target_activity": None,
     },
-    "surrogate": {"learning_rate": 5e-3, "decay": 0.95, "upper_activity": (0.1, 20.0)},
 }
-_SPEECH = {"eventprop": _SHD_EVENTPROP, "surrogate": _SHD_SURROGATE}
-_OWN: dict[str, dict[str, Any]] = {
-    "fsdd": _FSDD,
-    "ssc": {"epochs": 50},  # a published 50 are of twice as many samples
-    "audio:FOLDER": {"ear": "speech"},
+_WORDS["surrogate"] = _WORDS["eventprop"] | {
+    "surrogate": "esser",
+    "surrogate_scale": 3.0,
+    "recurrent_weights": (0.0, 0.02),
+    "xi": None,
+    "lower_activity": None,
+    "upper_activity": (0.1, 20.0),
+    "loss": "exponential",
+}
+_PUBLISHED = {"eventprop": _SHD_EVENTPROP, "surrogate": _SHD_SURROGATE}
+_CHANGED: dict[str, dict[str, dict[str, Any]]] = {
+    "fsdd": _WORDS,
+    "audio:FOLDER": _WORDS,
+    "ssc": {name: {"epochs": 50} for name in _PUBLISHED},  # a published 50 are of twice as many samples
 }
 
 TABLE = {
@@ -173,11 +186,9 @@ TABLE = {
     ("fashion-mnist", "eventprop", "exact"): replace(_MNIST_EXACT, dataset="fashion-mnist"),
     ("fashion-mnist", "surrogate", "grid"): replace(_MNIST_SURROGATE, dataset="fashion-mnist"),
     **{
-        (form, gradient, "grid"): replace(
-            config, dataset=form, **_OWN.get(form, {}), **(_FSDD_OWN[gradient] if form == "fsdd" else {})
-        )
+        (form, gradient, "grid"): replace(config, dataset=form, **_CHANGED.get(form, {}).get(gradient, {}))
         for form in SPEECH
-        for gradient, config in _SPEECH.items()
+        for gradient, config in _PUBLISHED.items()
     },
 }
 
