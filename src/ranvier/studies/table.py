@@ -160,7 +160,7 @@ _WORDS: dict[str, dict[str, Any]] = {
 }
 _WORDS["surrogate"] = _WORDS["eventprop"] | {
     "surrogate": "esser",
-    "surrogate_scale": 3.0,
+    "surrogate_scale": 5.0,
     "recurrent_weights": (0.0, 0.02),
     "xi": None,
     "lower_activity": None,
