@@ -461,6 +461,28 @@ KINDS: dict[str, Kind] = {
     "delays-lif-esser-in": (lambda n: LIF(20e-3, learn=LIFS), Surrogate(Esser(2.0)), True, "compact", "in"),
 }
 
+# Those that are tested always; the others, whose kernels take ten minutes to compile, are slow
+ALWAYS = (
+    "eventprop",
+    "eventprop-feedforward",
+    "eventprop-subtract-per-unit",
+    "superspike-fixed",
+    "superspike-no-reset",
+    "sigmoid",
+    "esser",
+    "esser-fixed",
+    "esser-per-unit-local",
+    "esser-three-states",
+    "lif-esser-through-reset",
+    "refractory-eventprop",
+    "refractory-eventprop-entered-membrane",
+    "refractory-esser-per-unit-subtract",
+    "delays-eventprop",
+    "delays-superspike-in",
+    "delays-lif-superspike",
+    "delays-lif-esser",
+)
+
 # steps, samples, inputs, units, input density: awkward sizes, an empty batch, silence, a raster that is on everywhere
 SIZES = [
     (1, 1, 1, 1, 1.0),
@@ -495,3 +517,24 @@ def clear_case(kind: str, size: int, margin: float, alive: bool) -> Case:
         if distance > margin and (n_spikes or not alive):
             return candidate
     raise AssertionError(f"no case of {kind}, {SIZES[size]} keeps a margin of {margin}")
+
+
+def features(kind: str) -> set[tuple[str, object]]:
+    """What the kernel of a kind must do, whatever else."""
+    given = case(kind, 1)
+    neuron, gradient = given.neuron, given.gradient
+    found: dict[str, object] = {
+        "states": neuron.states,
+        "spread": isinstance(getattr(neuron, "tau_mem", None), tuple),
+        "reset": getattr(neuron, "reset", None),
+        "holds": holds(given),
+        "learns": bool(neuron.learn),
+        "recurrent": given.recurrent,
+        "support": given.support,
+        "delays": given.delays,
+        "gradient": type(gradient),
+    }
+    if isinstance(gradient, Surrogate):
+        found |= {"shape": type(gradient.shape), "width": gradient.shape.width < 1e9}
+        found |= {"through reset": gradient.through_reset, "through recurrence": gradient.through_recurrence}
+    return set(found.items())

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from _pytest.mark import ParameterSet
 from torch import Tensor
 
 from ranvier.gradients import EventProp
@@ -11,6 +12,7 @@ from ranvier.ops.clocked import cpu
 from ranvier.spikes import Spikes, ragged
 from tests.ops import cases
 from tests.ops.cases import (
+    ALWAYS,
     FLOOR,
     KINDS,
     SIZES,
@@ -24,9 +26,16 @@ from tests.ops.cases import (
 )
 
 MARGIN = 2e-6  # thresholds; about ten roundings of a float32 membrane
+
+
+def one(*values: object, name: str) -> ParameterSet:
+    """A case; slow unless its kind is tested always."""
+    return pytest.param(*values, id=name, marks=() if values[0] in ALWAYS else pytest.mark.slow)
+
+
 # in a single step nothing spikes without an initial state, and a spike's hold loses its only arrival
 KINDS_AND_SIZES = [
-    (kind, size)
+    one(kind, size, name=f"{kind}-{SIZES[size]}")
     for kind in KINDS
     for size in range(len(SIZES))
     if size or not (kind.startswith("delays") or kind.endswith("entered-membrane"))
@@ -69,7 +78,12 @@ def _poison(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu, "np", Poisoned())
 
 
-@pytest.mark.parametrize(("kind", "size"), KINDS_AND_SIZES, ids=[f"{k}-{SIZES[s]}" for k, s in KINDS_AND_SIZES])
+def test_every_feature_of_a_kernel_is_tested_always() -> None:
+    everything, always = (set().union(*map(cases.features, kinds)) for kinds in (KINDS, ALWAYS))
+    assert always == everything
+
+
+@pytest.mark.parametrize(("kind", "size"), KINDS_AND_SIZES)
 def test_kernel_equals_reference(kind: str, size: int) -> None:
     given = clear_case(kind, size, MARGIN, alive=not is_quiet(size))
     truth = run(given, "reference", torch.float64)
@@ -88,11 +102,10 @@ def test_kernel_equals_reference(kind: str, size: int) -> None:
 @pytest.mark.parametrize(
     "kind",
     [
-        "eventprop",
-        "superspike-fixed",
-        "esser-per-unit-local",
-        "lif-esser-through-reset",
-        *(kind for kind in KINDS if kind.startswith(("refractory", "delays"))),
+        one(kind, name=kind)
+        for kind in KINDS
+        if kind in ("eventprop", "superspike-fixed", "esser-per-unit-local", "lif-esser-through-reset")
+        or kind.startswith(("refractory", "delays"))
     ],
 )
 def test_float64_kernel_equals_reference_to_rounding(kind: str) -> None:
