@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from ranvier.data import DropEvents
+from ranvier.data import DropEvents, LabelledSpikes
 from ranvier.errors import RunError
 from ranvier.losses import LowerActivity, UpperActivity
 from ranvier.training import FitConfig, fit
+from ranvier.training.identity import identity
 from tests.training.tiny import LOSS, equal, tiny_data, tiny_network, weights
 
 TRAIN, VALIDATION = tiny_data(50, 42), tiny_data(20, 41)
@@ -202,6 +203,32 @@ def test_another_network_is_not_resumed(tmp_path: Path) -> None:
     other = Network(hidden=Spiking(5, 7), output=Spiking(7, 3))
     with pytest.raises(RunError, match="Got other layers"):
         fit(other, LOSS, TRAIN, VALIDATION, CONFIG, run_dir=tmp_path, resume=True, progress=False)
+
+
+def _one_label_changed() -> LabelledSpikes:
+    labels = TRAIN.labels.clone()
+    labels[-1] = (labels[-1] + 1) % TRAIN.n_classes
+    return replace(TRAIN, labels=labels)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"train": TRAIN[:-1]},
+        {"train": _one_label_changed()},
+        {"train": replace(TRAIN, inputs=tiny_data(50, 43).inputs)},
+        {"validation": VALIDATION[1:]},
+    ],
+    ids=["a sample less", "a label", "spikes", "validation"],
+)
+def test_other_data_are_not_resumed(tmp_path: Path, change: dict[str, Any]) -> None:
+    run(tmp_path, replace(CONFIG, epochs=1))
+    data = {"train": TRAIN, "validation": VALIDATION} | change
+    with pytest.raises(RunError) as raised:
+        fit(tiny_network(), LOSS, **data, config=CONFIG, run_dir=tmp_path, resume=True, progress=False)
+    (name,) = change
+    assert str(raised.value).startswith(f"`{name}` of fit must be what it was when the run was started, ")
+    assert str(raised.value).endswith(f"Got {identity(data[name])}.")
 
 
 def test_the_thread_count_of_the_start_is_restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from ranvier.training import checkpoint
 from ranvier.training.epoch import Augment, Regularisers, Task, train_epoch
 from ranvier.training.evaluate import Loss, evaluate
 from ranvier.training.guard import Guard
+from ranvier.training.identity import identity
 from ranvier.training.keeper import FolderKeeper, Keeper
 from ranvier.training.schedule import EaseIn, Plateau, Rates
 from ranvier.training.threads import thread_count
@@ -150,7 +151,7 @@ def fit(
     Raises:
         RunError: the loss, a gradient or a weight stopped being finite (`network` and the checkpoints keep
             the last good state); `run_dir` cannot be written, holds a run already, or its checkpoints are
-            damaged or of another configuration.
+            damaged, or of another configuration or other data.
         ValueError: naming argument, rule and value.
     """
     config = FitConfig() if config is None else config
@@ -165,7 +166,8 @@ def fit(
         config.wake_after.chosen(network)  # refuses other names before anything runs
     task = Task(network, loss, train, regularisers or {}, augment, optimiser, guard, waker, config.wake_after)
     keeper = Keeper() if run_dir is None else FolderKeeper(Path(run_dir), resume=resume)
-    so_far, settings = _start(keeper.loaded, config, network, optimiser, rates, waker)
+    data = {"train": identity(train), "validation": identity(validation)}
+    so_far, settings = _start(keeper.loaded, config, data, network, optimiser, rates, waker)
     with ExitStack() as around:
         screen = around.enter_context(view(show=progress))
         around.enter_context(closing(keeper))
@@ -200,7 +202,12 @@ def fit(
                 seconds=so_far.seconds + time.monotonic() - started,
                 samples=so_far.samples + len(train),
             )
-            rest = {"optimiser": optimiser.state_dict(), "settings": settings, "rates": rates.state_dict()}
+            rest = {
+                "optimiser": optimiser.state_dict(),
+                "settings": settings,
+                "data": data,
+                "rates": rates.state_dict(),
+            }
             if waker is not None:
                 rest["waker"] = waker.state_dict()
             keeper.keep(asdict(so_far), network.state_dict(), rest, best=better)
@@ -229,6 +236,7 @@ def _groups(guard: Guard, config: FitConfig) -> list[dict[str, Any]]:
 def _start(
     loaded: checkpoint.Loaded | None,
     config: FitConfig,
+    data: dict[str, str],
     network: nn.Module,
     optimiser: torch.optim.Optimizer,
     rates: Rates,
@@ -244,6 +252,9 @@ def _start(
     for name, value in settings.items():
         if value != kept[name] and not (name == "threads" and value is None):
             raise RunError(f"`{name}` of FitConfig must be as when the run was started, {kept[name]}. Got {value}.")
+    for name, value in content.get("data", data).items():  # absent from older runs
+        if value != data[name]:
+            raise RunError(f"`{name}` of fit must be what it was when the run was started, {value}. Got {data[name]}.")
     if content["epoch"] > config.epochs:
         raise RunError(f"`epochs` of FitConfig must be at least those done, {content['epoch']}. Got {config.epochs}.")
     try:
