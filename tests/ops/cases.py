@@ -461,7 +461,7 @@ KINDS: dict[str, Kind] = {
     "delays-lif-esser-in": (lambda n: LIF(20e-3, learn=LIFS), Surrogate(Esser(2.0)), True, "compact", "in"),
 }
 
-# Those that are tested always; the others, whose kernels take ten minutes to compile, are slow
+# Those that are tested always; the others are slow, for their kernels take minutes to compile
 ALWAYS = (
     "eventprop",
     "eventprop-feedforward",

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from _pytest.mark import ParameterSet
 from torch import Tensor
 
 from ranvier.gradients import EventProp
@@ -28,7 +27,7 @@ from tests.ops.cases import (
 MARGIN = 2e-6  # thresholds; about ten roundings of a float32 membrane
 
 
-def one(*values: object, name: str) -> ParameterSet:
+def one(*values: object, name: str):
     """A case; slow unless its kind is tested always."""
     return pytest.param(*values, id=name, marks=() if values[0] in ALWAYS else pytest.mark.slow)
 

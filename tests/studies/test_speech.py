@@ -39,8 +39,9 @@ STRONG: dict[str, Any] = {"hidden_weights": (CHANNELS / 700, 0.3 * CHANNELS / 70
 
 
 def small(dataset: str, gradient: str = "eventprop", **changes: Any):
+    """The published settings, but for what makes them small."""
     strong = STRONG if gradient == "eventprop" else {}
-    return documented(dataset, gradient, **(SMALL | strong | changes))
+    return replace(documented("shd", gradient), dataset=dataset, **(SMALL | strong | changes))
 
 
 @pytest.fixture(scope="module")

@@ -48,8 +48,8 @@ from ranvier.training.epoch import Augment
 _SPACING = 30e-3  # between copies of a delay line, s
 _SHARE = 0.9  # of a fluctuating membrane's variance that comes from the input, the rest from recurrence
 # Slope below which a spike's adjoint is bounded, in thresholds. Membranes under hundreds of weak inputs cross flatly:
-# on FSDD at 2 ms gradients of batches of 32 have norms that differ a thousandfold at 0.1, and point the same way (mean
-# cosine 0.9) at 2
+# of a fresh network for FSDD gradients of single batches have norms of 42 to 3e16 at 0.01, 2 to 15 at 0.1, 0.8 to 2 at
+# 2 (benchmarks.gradient_noise)
 _MIN_SLOPE = 2.0
 _LOWEST = {"tau_mem": 3e-3, "tau_syn": 1e-3}  # of time constants that are drawn or learned, s
 _LOOKED_AT = 256  # training samples that tell the mean rate of the input

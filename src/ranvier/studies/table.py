@@ -145,7 +145,6 @@ _SHD_SURROGATE = replace(
 _WORDS: dict[str, dict[str, Any]] = {
     "eventprop": {
         "dt": 2e-3,
-        "ear": "speech",
         "shift": 20,
         "ease_in": None,
         "plateau": None,
@@ -169,8 +168,9 @@ _WORDS["surrogate"] = _WORDS["eventprop"] | {
 }
 _PUBLISHED = {"eventprop": _SHD_EVENTPROP, "surrogate": _SHD_SURROGATE}
 _CHANGED: dict[str, dict[str, dict[str, Any]]] = {
-    "fsdd": _WORDS,
-    "audio:FOLDER": _WORDS,
+    "fsdd": {name: changes | {"ear": "speech"} for name, changes in _WORDS.items()},
+    "audio:FOLDER": {name: changes | {"ear": "speech"} for name, changes in _WORDS.items()},
+    "spikes:FILE.h5": _WORDS,
     "ssc": {name: {"epochs": 50} for name in _PUBLISHED},  # a published 50 are of twice as many samples
 }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 
 from ranvier.data import Labelled
-from ranvier.spikes import Spikes
 
 _LOOKED_AT = 8  # samples from all over the set, at least, if it has as many
 
@@ -19,10 +18,6 @@ def identity(data: Labelled) -> str:
     made.update(data.labels.cpu().numpy().tobytes())
     some = data[:: max(1, len(data) // _LOOKED_AT)].inputs
     made.update(repr((some.unit_shape, some.duration, some.dt)).encode())
-    for tensor in _events(some):
+    for tensor in (some.units, some.times, some.amplitudes, some.offsets):
         made.update(tensor.detach().cpu().numpy().tobytes())
     return f"{len(data)} samples, {made.hexdigest()}"
-
-
-def _events(spikes: Spikes):
-    return spikes.units, spikes.times, spikes.amplitudes, spikes.offsets
