@@ -1,4 +1,5 @@
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -54,13 +55,15 @@ def test_scalars_are_named_by_path() -> None:
     }
 
 
-def test_tensorboard_shows_each_epoch(tmp_path: Path) -> None:
+def test_tensorboard_shows_each_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     board = Board(tmp_path)
     board.add({"epoch": 1, "rates": {"hidden": 2.5}})
     board.close()
+    now = time.time()
+    monkeypatch.setattr("time.time", lambda: now + 2)  # files are read in the order of the second they were opened
     again = Board(tmp_path)
     again.add({"epoch": 1, "rates": {"hidden": 3.5}})
     again.close()
