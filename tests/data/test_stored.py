@@ -128,6 +128,15 @@ def test_the_grid_is_that_of_spikes_on_grid(samples, dt, coincident):
     assert counts.coincident == sum(kept.values()) - len(kept)
 
 
+@pytest.mark.parametrize("coincident", ["sum", "one"])
+def test_the_grid_is_right_for_hundreds_of_events_in_a_step(coincident):
+    random = np.random.default_rng(0)
+    samples = [sorted(zip(random.random(900), random.integers(0, 500, 900), strict=True)) for _ in range(3)]
+    found = clean(events_of(samples), EventRules(), duration=1.0, n_units=500, where="FILE")
+    expected = continuous(found, 500, 1.0).on_grid(0.25, coincident=coincident)
+    assert same(on_grid(found, 500, Grid(0.25, coincident, expected.n_steps))[0], expected)
+
+
 def test_the_grid_is_right_where_cells_are_more_than_32_bits_count():
     samples = [[(0.0, 0), (0.5, 2**20 - 1), (0.5, 2**20 - 1), (0.75, 2)], [(0.25, 2**20 - 1)]] * 2
     found = clean(events_of(samples, units_dtype=np.int64), EventRules(), duration=1.0, n_units=2**20, where="FILE")

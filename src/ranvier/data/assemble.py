@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from ranvier.data.events import Clean, EventCounts
+from ranvier.ops.compile import kernel
 from ranvier.spikes import Record, Spikes
 from ranvier.spikes.check import INT32_MAX
-from ranvier.spikes.grid import times_at
 
 
 class Grid(NamedTuple):
@@ -47,29 +47,28 @@ def on_grid(found: Clean, n_units: int, grid: Grid) -> tuple[Spikes, EventCounts
     dt, coincident, n_steps = grid
     n_samples = len(found.offsets) - 1
     whole = np.int32 if (n_samples + 1) * n_steps * n_units <= INT32_MAX else np.int64  # half the work if it fits
-    steps = np.rint(found.times.astype(np.float64) / dt).astype(whole)
+    nearest = np.rint(found.times / np.float64(dt)).astype(whole)
     cells = np.repeat(np.arange(n_samples, dtype=whole) * n_steps, np.diff(found.offsets))
-    cells = (cells + steps) * whole(n_units) + found.units
-    if steps.size and steps.max() >= n_steps:
-        cells = cells[steps < n_steps]
+    cells += nearest
+    cells *= whole(n_units)
+    cells += found.units
+    if nearest.size and nearest.max() >= n_steps:
+        cells = cells[nearest < n_steps]
     cells.sort()
-    first = np.flatnonzero(np.concatenate([[True], cells[1:] != cells[:-1]])) if cells.size else cells
-    counts = replace(found.counts, past_grid=steps.size - cells.size, coincident=cells.size - first.size)
-    amplitudes = np.diff(first, append=cells.size) if coincident == "sum" else np.ones(first.size)
-    cells = cells[first]
-    offsets = np.searchsorted(cells, np.arange(n_samples + 1, dtype=whole) * whole(n_steps * n_units))
-    rows = cells // whole(n_units)  # of the raster [sample, step]
-    steps = torch.from_numpy(
-        (rows - np.repeat(np.arange(n_samples, dtype=whole) * n_steps, np.diff(offsets))).astype(np.int32)
-    )
+    offsets = np.zeros(n_samples + 1, np.int64)
+    steps, units = np.empty((2, cells.size), np.int32)
+    times, counted = np.empty((2, cells.size), np.float32)
+    kernel("ranvier.data", "cells.py.jinja", ())(cells, dt, n_steps, n_units, offsets, steps, units, times, counted)
+    n = int(offsets[-1])
+    counts = replace(found.counts, past_grid=nearest.size - cells.size, coincident=cells.size - n)
     inputs = Spikes.trusted(
-        units=torch.from_numpy((cells - rows * whole(n_units)).astype(np.int32)),
-        times=times_at(steps, dt, torch.zeros(0)),
-        amplitudes=torch.from_numpy(amplitudes.astype(np.float32)),
+        units=torch.from_numpy(units[:n]),
+        times=torch.from_numpy(times[:n]),
+        amplitudes=torch.from_numpy(counted[:n]) if coincident == "sum" else torch.ones(n),
         offsets=torch.from_numpy(offsets),
         unit_shape=(n_units,),
         duration=n_steps * dt,
-        steps=steps,
+        steps=torch.from_numpy(steps[:n]),
         dt=dt,
         record=Record(dropped=counts.dropped),
     )

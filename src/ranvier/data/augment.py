@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ranvier.neurons.number import number
 from ranvier.spikes import Spikes, moved
-from ranvier.spikes.ragged import offsets_where, samples_of
+from ranvier.spikes.ragged import offsets_after, per_event, positions
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ class DropEvents:
         _inputs("DropEvents", spikes)
         chance = torch.rand(spikes.n_events, generator=generator, device=generator.device)
         keep = (chance >= self.p).to(spikes.units.device)
-        kept = keep.nonzero().squeeze(1)  # once, where a mask would look for them in every tensor
+        kept = positions(keep)  # once, where a mask would look for them in every tensor
         return Spikes.trusted(
             units=spikes.units.index_select(0, kept),
             times=spikes.times.index_select(0, kept),
             amplitudes=spikes.amplitudes.index_select(0, kept),
-            offsets=offsets_where(spikes.offsets, keep),
+            offsets=offsets_after(spikes.offsets, kept),
             unit_shape=spikes.unit_shape,
             duration=spikes.duration,
             steps=None if spikes.steps is None else spikes.steps.index_select(0, kept),
@@ -174,7 +174,7 @@ def _inputs(what: str, spikes: Spikes) -> None:
 
 def _of_samples(values: Tensor, spikes: Spikes) -> Tensor:
     """A value per sample as one per event."""
-    return values.to(spikes.units.device)[samples_of(spikes.offsets, spikes.n_events)]
+    return per_event(values.to(spikes.units.device), spikes.offsets, spikes.n_events)
 
 
 def _seconds(spikes: Spikes) -> Float[Tensor, " event"]:

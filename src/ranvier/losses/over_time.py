@@ -121,7 +121,8 @@ class IntegralCrossEntropy(_OverTime):
             return output.integral(self.weight)
         n_steps = output.shape[0]
         elapsed = torch.arange(n_steps, dtype=output.dtype, device=output.device) / n_steps
-        return (output * _weigh(self.weight, elapsed)[:, None, None]).mean(0)
+        weights = _weigh(self.weight, elapsed) / n_steps
+        return (weights @ output.reshape(n_steps, -1)).reshape(output.shape[1:])
 
 
 @dataclass(frozen=True)

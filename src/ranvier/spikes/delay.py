@@ -19,15 +19,15 @@ def delayed(spikes: Spikes, delay: float | Tensor) -> Spikes:
     support = spikes.support
     if spikes.dt is None:
         steps = None
-        keep = later.detach() <= check.latest(spikes.duration, later.dtype)
-        event = _restored(keep, sample, later.detach(), None, per_unit=exact.ndim == 1)
+        kept = ragged.positions(later.detach() <= check.latest(spikes.duration, later.dtype))
+        event = _restored(kept, sample, later.detach(), None, per_unit=exact.ndim == 1)
         times = later.index_select(0, event)
     else:
         assert spikes.steps is not None
         shift = _shift(exact, spikes.dt, spikes.n_steps)
         steps = spikes.steps + _at(shift, spikes.units)
-        keep = steps < spikes.n_steps
-        event = _restored(keep, sample, steps, spikes.n_steps, per_unit=exact.ndim == 1)
+        kept = ragged.positions(steps < spikes.n_steps)
+        event = _restored(kept, sample, steps, spikes.n_steps, per_unit=exact.ndim == 1)
         steps = steps.index_select(0, event).to(torch.int32)
         times = times_at(steps, spikes.dt, later.index_select(0, event))
         support = None if support is None else _delayed_support(support, shift, spikes)
@@ -37,7 +37,7 @@ def delayed(spikes: Spikes, delay: float | Tensor) -> Spikes:
         amplitudes=spikes.amplitudes.index_select(0, event),
         marks=None if spikes.marks is None else spikes.marks.index_select(0, event),
         steps=steps,
-        offsets=ragged.offsets_where(spikes.offsets, keep),
+        offsets=ragged.offsets_after(spikes.offsets, kept),
         support=support,
         membrane=None,
         record=replace(spikes.record, dropped=spikes.record.dropped + spikes.n_events - event.numel()),
@@ -52,15 +52,11 @@ def _shift(exact: Tensor, dt: float, n_steps: int) -> Tensor:
     return (exact.detach() / dt).round().clamp(max=n_steps).long()
 
 
-def _restored(keep: Tensor, sample: Tensor, key: Tensor, n_keys: int | None, *, per_unit: bool) -> Tensor:
+def _restored(kept: Tensor, sample: Tensor, key: Tensor, n_keys: int | None, *, per_unit: bool) -> Tensor:
     """Positions of the kept events, sorted by sample, then key; equal keys keep their order."""
-    event = keep.nonzero().flatten()
     if not per_unit:
-        return event
-    if n_keys is not None:
-        return event[torch.argsort((sample * n_keys + key)[event], stable=True)]
-    event = event[torch.argsort(key.index_select(0, event), stable=True)]
-    return event[torch.argsort(sample.index_select(0, event), stable=True)]
+        return kept
+    return kept[ragged.order(sample.index_select(0, kept), key.index_select(0, kept), n_keys)]
 
 
 def _delayed_support(support: Support, shift: Tensor, spikes: Spikes) -> Support:
@@ -68,14 +64,14 @@ def _delayed_support(support: Support, shift: Tensor, spikes: Spikes) -> Support
         later = cast(Tensor, _LaterZeros.apply(support.values, shift.expand(spikes.n_units)))  # pyright: ignore[reportUnknownMemberType]
         return Support(later)
     steps = support.steps + _at(shift, support.units)
-    keep = steps < spikes.n_steps
+    kept = ragged.positions(steps < spikes.n_steps)
     sample = ragged.samples_of(support.offsets, steps.numel())
-    cell = _restored(keep, sample, steps, spikes.n_steps, per_unit=shift.ndim == 1)
+    cell = _restored(kept, sample, steps, spikes.n_steps, per_unit=shift.ndim == 1)
     return Support(
         values=support.values.index_select(0, cell),
         units=support.units.index_select(0, cell),
         steps=steps.index_select(0, cell).to(torch.int32),
-        offsets=ragged.offsets_where(support.offsets, keep),
+        offsets=ragged.offsets_after(support.offsets, kept),
     )
 
 

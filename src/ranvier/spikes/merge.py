@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,7 +37,7 @@ def merge(parts: Sequence[Spikes]) -> Spikes:
         **{name: _joined(parts, name) for name in ("times", "amplitudes", "steps", "marks")},
     }
     n_steps = None if first.dt is None else first.n_steps
-    order = _order(sample, columns["times"] if n_steps is None else columns["steps"], n_steps)
+    order = ragged.order(sample, columns["times"].detach() if n_steps is None else columns["steps"], n_steps)
     membranes = [part.membrane for part in parts]
     return Spikes.trusted(
         **{name: None if column is None else column.index_select(0, order) for name, column in columns.items()},
@@ -55,18 +54,6 @@ def merge(parts: Sequence[Spikes]) -> Spikes:
 def _joined(parts: Sequence[Spikes], name: str) -> Tensor | None:
     columns = [getattr(part, name) for part in parts]
     return None if any(column is None for column in columns) else torch.cat(columns)
-
-
-def _order(sample: Tensor, key: Tensor, n_steps: int | None) -> Tensor:
-    """Positions sorted by sample, then time or step; equal ones keep their order."""
-    if n_steps is None:
-        order = torch.argsort(key.detach(), stable=True)
-        return order[torch.argsort(sample.index_select(0, order), stable=True)]
-    cell = sample * n_steps + key
-    if cell.device.type == "cpu":
-        merged: Any = np.argsort(cell.numpy(), kind="stable")  # merges sorted runs, which parts are
-        return torch.as_tensor(merged)
-    return torch.argsort(cell, stable=True)
 
 
 def _record(records: list[Record]) -> Record:
@@ -95,7 +82,7 @@ def _support(parts: Sequence[Spikes], starts: list[int]) -> Support | None:
         [ragged.samples_of(each, support.values.numel()) for each, (support, _, _) in zip(offsets, own, strict=True)]
     )
     steps = torch.cat([cast(Tensor, support.steps) for support, _, _ in own])
-    order = _order(sample, steps, parts[0].n_steps)
+    order = ragged.order(sample, steps, parts[0].n_steps)
     units = torch.cat([cast(Tensor, support.units) + start for support, start, _ in own])
     return Support(
         values=torch.cat([support.values for support, _, _ in own]).index_select(0, order),

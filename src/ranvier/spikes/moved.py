@@ -36,15 +36,17 @@ def moved(
         else:
             steps = (times.detach().double() / spikes.dt).round().long()
             keep &= (steps >= 0) & (steps < spikes.n_steps)
-    event = keep.nonzero().flatten()
+    event = ragged.positions(keep)
+    offsets = ragged.offsets_after(spikes.offsets, event)
     if times is not None:
-        key = later.detach() if steps is None else steps
-        event = event[torch.argsort(key.index_select(0, event), stable=True)]
-        sample = ragged.samples_of(spikes.offsets, spikes.n_events)
-        event = event[torch.argsort(sample.index_select(0, event), stable=True)]
+        key = (later.detach() if steps is None else steps).index_select(0, event)
+        sample = ragged.samples_of(offsets, event.numel())
+        if not bool(((key[1:] >= key[:-1]) | (sample[1:] > sample[:-1])).all()):
+            event = event[ragged.order(sample, key, None if spikes.dt is None else spikes.n_steps)]
     later = later.index_select(0, event)
-    if steps is not None and spikes.dt is not None:
+    if steps is not None:
         steps = steps.index_select(0, event).to(torch.int32)
+    if times is not None and steps is not None and spikes.dt is not None:
         later = times_at(steps, spikes.dt, later)
     return Spikes.trusted(
         units=units.index_select(0, event).to(torch.int32),
@@ -52,7 +54,7 @@ def moved(
         amplitudes=spikes.amplitudes.index_select(0, event),
         marks=None if spikes.marks is None else spikes.marks.index_select(0, event),
         steps=steps,
-        offsets=ragged.offsets_where(spikes.offsets, keep),
+        offsets=offsets,
         unit_shape=spikes.unit_shape,
         duration=spikes.duration,
         dt=spikes.dt,

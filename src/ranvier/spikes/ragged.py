@@ -1,21 +1,36 @@
 """Arithmetic on ragged batches: `offsets` [B+1] say where each sample's events begin and end."""
 
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int, Int64
+from jaxtyping import Bool, Int, Int64, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
 
 def samples_of(offsets: Int64[Tensor, " bounds"], n_events: int | None = None) -> Int64[Tensor, " event"]:
     """The sample index of every event. A known `n_events` spares a GPU the wait for the total."""
-    # Counts the bounds passed: torch.repeat_interleave would wake every thread, whatever its size.
+    return per_event(torch.arange(offsets.numel() - 1, device=offsets.device), offsets, n_events)
+
+
+def per_event(
+    values: Shaped[Tensor, " sample"], offsets: Int64[Tensor, " bounds"], n_events: int | None = None
+) -> Shaped[Tensor, " event"]:
+    """A value per sample, without gradient, as one per event."""
+    if offsets.device.type == "cpu":  # numpy: torch.repeat_interleave would wake every thread, whatever its size
+        return torch.as_tensor(np.repeat(values.numpy(), np.diff(offsets.numpy())))
     total = int(offsets[-1]) if n_events is None else n_events
-    passed = offsets.new_zeros(total + 1)
+    passed = offsets.new_zeros(total + 1)  # counts the bounds passed
     passed.index_add_(0, offsets[1:-1], torch.ones_like(offsets[1:-1]))
-    return passed.cumsum(0)[:total]
+    return values[passed.cumsum(0)[:total]]
+
+
+def positions(keep: Bool[Tensor, " event"]) -> Int64[Tensor, " kept"]:
+    """Where a mask is true."""
+    if keep.device.type == "cpu":  # numpy is six times as fast
+        return torch.as_tensor(np.flatnonzero(keep.numpy()))
+    return keep.nonzero().flatten()
 
 
 def offsets_of(sample: Int[Tensor, " event"], n_samples: int) -> Int64[Tensor, " bounds"]:
@@ -24,10 +39,23 @@ def offsets_of(sample: Int[Tensor, " event"], n_samples: int) -> Int64[Tensor, "
     return torch.searchsorted(sample.contiguous(), bounds)
 
 
-def offsets_where(offsets: Int64[Tensor, " bounds"], keep: Bool[Tensor, " event"]) -> Int64[Tensor, " bounds"]:
-    """The offsets after only the events with `keep` true remain."""
-    kept_before = torch.cat([offsets.new_zeros(1), keep.cumsum(0)])
-    return kept_before.index_select(0, offsets)
+def offsets_after(offsets: Int64[Tensor, " bounds"], kept: Int64[Tensor, " kept"]) -> Int64[Tensor, " bounds"]:
+    """The offsets when of all events only those at the positions `kept`, ascending, remain."""
+    return torch.searchsorted(kept, offsets)
+
+
+def order(
+    sample: Int64[Tensor, " event"], key: Shaped[Tensor, " event"], n_steps: int | None
+) -> Int64[Tensor, " event"]:
+    """Positions sorted by sample, then time, or step of `n_steps`; equal ones keep their order."""
+    if n_steps is None:
+        by_time = torch.argsort(key, stable=True)
+        return by_time[torch.argsort(sample.index_select(0, by_time), stable=True)]
+    cell = sample * n_steps + key
+    if cell.device.type == "cpu":
+        merged: Any = np.argsort(cell.numpy(), kind="stable")  # merges sorted runs, where there are such
+        return torch.as_tensor(merged)
+    return torch.argsort(cell, stable=True)
 
 
 def gather_samples(

@@ -24,6 +24,7 @@ from ranvier.training.evaluate import Loss, evaluate
 from ranvier.training.guard import Guard
 from ranvier.training.identity import identity
 from ranvier.training.keeper import FolderKeeper, Keeper
+from ranvier.training.memory import keep_freed
 from ranvier.training.schedule import EaseIn, Plateau, Rates
 from ranvier.training.threads import thread_count
 from ranvier.training.view import view
@@ -155,6 +156,7 @@ def fit(
         ValueError: naming argument, rule and value.
     """
     config = FitConfig() if config is None else config
+    keep_freed()
     for name, data in (("train", train), ("validation", validation)):
         choosable(f"`{name}` of fit", data)
     guard = Guard(network)

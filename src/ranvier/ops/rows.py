@@ -1,0 +1,119 @@
+"""Rows of a matrix added up, or added to, in vector registers. The kernels include this text.
+
+A plain loop over a row is compiled with a test that its arrays do not overlap, before every row; for rows of a few
+hundred numbers that test takes as long as the work. Here LLVM is given the vectors themselves: a stretch of columns
+stays in registers while all events pass, wide stretches first, then what is left of the row.
+
+All arrays must be C-contiguous, vector, matrix and scales of one floating type, and no index may be out of range.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import llvmlite.ir
+import numba
+import numba.core.cgutils as code
+import numba.extending
+
+_STRETCHES = ((16, 4), (16, 1), (4, 1), (1, 1))  # numbers in a vector, vectors side by side
+_LOOSE = ("contract", "nsz", "reassoc")
+
+
+@numba.extending.intrinsic
+def add_rows(_typing: Any, vector: Any, matrix: Any, which: Any, scales: Any, begin: Any, end: Any) -> Any:  # noqa: ARG001
+    """vector[:] += the sum of scales[e] * matrix[which[e], :] over begin <= e < end; `scales` None are ones."""
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        rows = _Rows(context, builder, signature.args, values)
+        for width, columns in rows.stretches():
+            sums = [code.alloca_once_value(builder, rows.load(rows.vector, column, width)) for column in columns]
+            with rows.events() as (start, scale):
+                for column, kept in zip(columns, sums, strict=True):
+                    term = rows.load(rows.matrix, builder.add(start, column), width)
+                    builder.store(rows.sum(builder.load(kept), term, scale), kept)
+            for column, kept in zip(columns, sums, strict=True):
+                rows.store(builder.load(kept), rows.vector, column)
+        return context.get_dummy_value()
+
+    return numba.types.void(vector, matrix, which, scales, numba.int64, numba.int64), emit
+
+
+@numba.extending.intrinsic
+def add_to_rows(_typing: Any, vector: Any, matrix: Any, which: Any, scales: Any, begin: Any, end: Any) -> Any:  # noqa: ARG001
+    """matrix[which[e], :] += scales[e] * vector[:] for begin <= e < end; `scales` None are ones."""
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        rows = _Rows(context, builder, signature.args, values)
+        for width, columns in rows.stretches():
+            terms = [rows.load(rows.vector, column, width) for column in columns]
+            with rows.events() as (start, scale):
+                for column, term in zip(columns, terms, strict=True):
+                    place = builder.add(start, column)
+                    rows.store(rows.sum(rows.load(rows.matrix, place, width), term, scale), rows.matrix, place)
+        return context.get_dummy_value()
+
+    return numba.types.void(vector, matrix, which, scales, numba.int64, numba.int64), emit
+
+
+class _Rows:
+    """What both write into a kernel."""
+
+    def __init__(self, context: Any, builder: Any, types: Any, values: Any) -> None:
+        def array(index: int) -> Any:
+            return context.make_array(types[index])(context, builder, values[index])
+
+        self.builder = builder
+        self.vector, self.matrix, self.which = (array(index).data for index in range(3))
+        self.scales = None if isinstance(types[3], numba.types.NoneType) else array(3).data
+        self.n_columns = code.unpack_tuple(builder, array(0).shape, 1)[0]
+        self.begin, self.end = values[4:]
+
+    def stretches(self) -> Iterator[tuple[int, list[Any]]]:
+        """For each kind of stretch, in a loop over those that fit: the width of its vectors and where they begin."""
+        builder, done = self.builder, self.n_columns.type(0)
+        for width, count in _STRETCHES:
+            size = self.n_columns.type(width * count)
+            fitting = builder.sdiv(builder.sub(self.n_columns, done), size)
+            with code.for_range(builder, fitting) as loop:
+                first = builder.add(done, builder.mul(loop.index, size))
+                yield width, [builder.add(first, first.type(width * part)) for part in range(count)]
+            done = builder.add(done, builder.mul(fitting, size))
+
+    @contextmanager
+    def events(self) -> Iterator[tuple[Any, Any]]:
+        """A loop over the events: where the row begins, and its scale or None."""
+        builder, step = self.builder, self.begin.type(1)
+        with code.for_range_slice(builder, self.begin, self.end, step) as (event, _):
+            unit = builder.sext(builder.load(builder.gep(self.which, [event])), event.type)
+            scale = None if self.scales is None else builder.load(builder.gep(self.scales, [event]))
+            yield builder.mul(unit, self.n_columns), scale
+
+    def load(self, array: Any, place: Any, width: int) -> Any:
+        """`width` numbers from `place` on."""
+        kind = array.type.pointee
+        pointer = self._pointer(array, place, llvmlite.ir.VectorType(kind, width))
+        return self.builder.load(pointer, align=_size(kind))
+
+    def store(self, value: Any, array: Any, place: Any) -> None:
+        """The numbers from `place` on."""
+        pointer = self._pointer(array, place, value.type)
+        self.builder.store(value, pointer, align=_size(array.type.pointee))
+
+    def sum(self, value: Any, term: Any, scale: Any) -> Any:
+        """Add scale * term to a value."""
+        builder = self.builder
+        if scale is not None:
+            width = term.type.count
+            one = llvmlite.ir.Constant(term.type, llvmlite.ir.Undefined)
+            lanes = llvmlite.ir.Constant(llvmlite.ir.VectorType(llvmlite.ir.IntType(32), width), [0] * width)
+            spread = builder.insert_element(one, scale, llvmlite.ir.IntType(32)(0))
+            term = builder.fmul(builder.shuffle_vector(spread, one, lanes), term, flags=_LOOSE)
+        return builder.fadd(value, term, flags=_LOOSE)
+
+    def _pointer(self, array: Any, place: Any, kind: Any) -> Any:
+        return self.builder.bitcast(self.builder.gep(array, [place]), kind.as_pointer())
+
+
+def _size(kind: Any) -> int:
+    return 8 if isinstance(kind, llvmlite.ir.DoubleType) else 4

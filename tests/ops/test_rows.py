@@ -1,0 +1,45 @@
+import numba
+import numpy as np
+import pytest
+
+from ranvier.ops.rows import add_rows, add_to_rows
+
+
+@numba.njit
+def added(vector, matrix, which, scales, begin, end):
+    add_rows(vector, matrix, which, scales, begin, end)
+
+
+@numba.njit
+def added_to(vector, matrix, which, scales, begin, end):
+    add_to_rows(vector, matrix, which, scales, begin, end)
+
+
+@pytest.mark.parametrize("real", [np.float32, np.float64])
+@pytest.mark.parametrize("scaled", [True, False])
+def test_rows_are_added_up_and_added_to(real, scaled):
+    random = np.random.default_rng(0)
+    for n in (1, 3, 4, 21, 64, 85, 150):  # every way that stretches can end
+        matrix, vector = random.normal(size=(9, n)).astype(real), random.normal(size=n).astype(real)
+        which = random.integers(0, 9, 31, dtype=np.int32)  # each row several times
+        scales = random.normal(size=31).astype(real) if scaled else None
+        factors = np.ones(29 - 2) if scales is None else scales[2:29].astype(np.float64)
+        close = {"rtol": 0, "atol": 1e-5 if real == np.float32 else 1e-13}
+
+        total = vector.copy()
+        added(total, matrix, which, scales, 2, 29)
+        np.testing.assert_allclose(total, vector + factors @ matrix[which[2:29]], **close)
+
+        rows = matrix.copy()
+        added_to(vector, rows, which, scales, 2, 29)
+        expected = matrix.astype(np.float64)
+        np.add.at(expected, which[2:29], factors[:, None] * vector)
+        np.testing.assert_allclose(rows, expected, **close)
+
+
+def test_no_events_change_nothing():
+    matrix, vector, which = np.ones((2, 5)), np.ones(5), np.zeros(3, np.int32)
+    added(vector, matrix, which, None, 1, 1)
+    added_to(vector, matrix, which, None, 1, 1)
+    assert vector.tolist() == [1] * 5
+    assert matrix.tolist() == [[1] * 5] * 2
