@@ -181,7 +181,7 @@ def test_a_loss_that_reads_nothing_is_refused():
     ids=["LIF", "no reset"],
 )
 def test_neurons_the_exact_engine_cannot_run_are_refused(neuron, sentence):
-    net = network(spiking_output=False, neuron=neuron, gradient=rv.Surrogate())
+    net = network(spiking_output=False, neuron=neuron, gradient=rv.Surrogate(), backend="reference")
     report = check_gradients(net, batch().on_grid(1e-3, coincident="sum"), INTEGRAL, LABELS)
     assert report.status == "refused"
     assert sentence in report.verdict
