@@ -67,7 +67,6 @@ ALWAYS = (
     "eventprop-refractory-delays",
     "superspike-through-reset",
     "esser-refractory-through-reset",
-    "esser-no-reset",
     "eventprop-tired",
 )
 SIZES = [(20, 5, 11, 63, 0.1), (40, 3, 4, 5, 0.3), (1, 1, 1, 1, 1.0), (15, 2, 5, 7, 0.0), (9, 0, 4, 5, 0.1)]
@@ -144,7 +143,7 @@ def loop(raster: Tensor, w_in: Tensor, w_rec: Tensor, p: dict[str, Tensor], rese
 LOOPS = {f"{reset}-{through}": (reset, through) for reset in ("zero", "subtract") for through in (False, True)}
 
 
-@pytest.mark.parametrize(("reset", "through", "backend"), by_backend(LOOPS, ["zero-False", "subtract-True"]))
+@pytest.mark.parametrize(("reset", "through", "backend"), by_backend(LOOPS, ["subtract-True"]))
 def test_surrogate_gradients_are_autograds(reset: str, through: bool, backend: str) -> None:
     g = torch.Generator().manual_seed(5)
     raster = (torch.rand(50, 3, 6, generator=g) < 0.2).double()
@@ -230,7 +229,7 @@ def test_e9_is_approached_in_first_order() -> None:
 
 @pytest.mark.parametrize(
     ("gradient", "backend"),
-    by_backend({"eventprop": (EXACT,), "superspike": (Surrogate(SuperSpike()),)}, ["eventprop"]),
+    by_backend({"eventprop": (EXACT,), "superspike": (Surrogate(SuperSpike()),)}, []),  # kernels: all above has states
 )
 def test_chunked_equals_whole(gradient: Gradient, backend: str) -> None:
     g = torch.Generator().manual_seed(0)

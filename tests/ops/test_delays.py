@@ -95,7 +95,9 @@ def test_no_delay_is_no_delay_to_the_bit(neuron: Neuron, gradient: Gradient, bac
     assert also_gradients["d_in"].sum().item() == pytest.approx(gradients["times"].sum().item(), rel=1e-9)
 
 
-@ways
+@pytest.mark.parametrize(
+    ("neuron", "gradient", "backend"), by_backend(dict(zip(IDS, WAYS, strict=True)), ["eventprop"])
+)
 def test_a_delay_for_all_targets_is_an_axonal_one(neuron: Neuron, gradient: Gradient, backend: str) -> None:
     given = layer(neuron)
     axonal = torch.tensor([0.0, 3.0, 1.0, 7.0, 0.0, 29.0], dtype=F64) * DT
