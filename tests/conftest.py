@@ -1,8 +1,8 @@
 """Set-up shared by all tests: annotations are checked, seeds are fixed, compiled kernels are kept between runs."""
 
-from jaxtyping import install_import_hook
+from tests import annotations
 
-install_import_hook("ranvier", "beartype.beartype")
+annotations.check("ranvier")
 
 import jaxtyping  # noqa: E402
 import pytest  # noqa: E402

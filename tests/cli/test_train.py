@@ -39,7 +39,7 @@ def lines(folder: Path) -> list[dict[str, Any]]:
         (("--engine", "grid"), {"hidden", "output"}),
         (("--gradient", "surrogate"), {"hidden"}),
         (("--gradient", "surrogate", "--surrogate", "esser"), {"hidden"}),
-        (("--gradient", "surrogate", "--surrogate", "sigmoid"), {"hidden"}),
+        pytest.param(("--gradient", "surrogate", "--surrogate", "sigmoid"), {"hidden"}, marks=pytest.mark.slow),
     ],
     ids=["exact", "eventprop on a grid", "superspike", "esser", "sigmoid"],
 )
@@ -99,7 +99,7 @@ def test_options_reach_the_run(ranvier: Command) -> None:
     assert kept["metrics"]["learning_rate"] == 0.01
 
 
-@pytest.mark.parametrize("delays", ["none", "axonal", "synaptic"])
+@pytest.mark.parametrize("delays", [pytest.param("none", marks=pytest.mark.slow), "axonal", "synaptic"])
 def test_yinyang_delays(ranvier: Command, delays: str) -> None:
     outcome = ranvier("train", "yinyang-delays", "--delays", delays, "--bias-spike", "--out", "run", "--json")
     assert outcome.code == 0, outcome.err

@@ -10,19 +10,19 @@ from tests.neurons.models import Chain, Tired
 LEARN = ("tau_mem", "tau_adapt", "threshold", "adaptation", "bias")
 
 
-def network(gradient: rv.EventProp | rv.Surrogate | None = None, **more) -> rv.Network:
+def network(gradient: rv.EventProp | rv.Surrogate | None = None, backend: str = "auto") -> rv.Network:
     source = torch.Generator().manual_seed(0)
     hidden = rv.AdaptiveLIF(20e-3, 5e-3, 40e-3, adaptation=0.4, bias=0.3, learn=LEARN)
-    given = {"weights": rv.init.normal(5.0, 1.0), "recurrent_weights": rv.init.normal(0.0, 0.3), "gradient": gradient}
+    weights = {"weights": rv.init.normal(5.0, 1.0), "recurrent_weights": rv.init.normal(0.0, 0.3)}
+    shared = {"gradient": gradient, "generator": source, "backend": backend}
     return rv.Network(
-        hidden=rv.Spiking(3, 10, hidden, recurrent=True, generator=source, **(given | more)),
+        hidden=rv.Spiking(3, 10, hidden, recurrent=True, **weights, **shared),
         output=rv.Spiking(
             10,
             2,
             rv.AdaptiveLIF(20e-3, 5e-3, 20e-3, adaptation=(0.1, 0.3)),
-            gradient=gradient,
             weights=rv.init.normal(1.0, 0.2),
-            generator=source,
+            **shared,
         ),
     ).double()
 
@@ -55,7 +55,7 @@ def test_on_a_grid_the_gradient_converges_to_the_exact_one() -> None:
 
 
 def test_surrogate_gradients_reach_every_parameter() -> None:
-    net = network(rv.Surrogate(rv.SuperSpike(2.0)))
+    net = network(rv.Surrogate(rv.SuperSpike(2.0)), backend="reference")
     found = net(inputs(2).to(torch.float64).on_grid(5e-4, coincident="sum"))
     assert found.output.n_events > 0
     (found.output.to_dense().sum() + found.activity["hidden"].to_dense().square().sum()).backward()

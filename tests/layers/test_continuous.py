@@ -42,8 +42,8 @@ def test_one_network_runs_on_either_engine_and_the_grid_converges() -> None:
 
 
 def test_gradients_reach_every_layer() -> None:
-    net = network(recurrent=True, delays=rv.Delays(5e-3), recurrent_delays=rv.Delays(5e-3))
-    rv.FirstSpikeCrossEntropy()(net(inputs()).output, torch.tensor([0, 1, 0, 1])).backward()
+    net = network(recurrent=True, delays=rv.Delays(5e-3), recurrent_delays=rv.Delays(5e-3)).double()
+    rv.FirstSpikeCrossEntropy()(net(inputs().to(torch.float64)).output, torch.tensor([0, 1, 0, 1])).backward()
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None, name
         assert float(parameter.grad.abs().sum()) > 0, name
@@ -77,11 +77,12 @@ def test_one_spike_per_neuron_by_an_infinite_refractory_time() -> None:
 
 @pytest.mark.parametrize("grid", [False, True])
 def test_synaptic_delays_that_are_all_equal_are_an_axonal_delay(grid) -> None:
-    spikes = inputs().on_grid(1e-3, coincident="sum") if grid else inputs()
+    spikes = inputs().to(torch.float64)
+    spikes = spikes.on_grid(1e-3, coincident="sum") if grid else spikes
     same = rv.Delays(10e-3, initial=rv.init.uniform(3e-3, 3e-3), learn=False)
     source = torch.Generator().manual_seed(0)
-    synaptic = rv.Spiking(3, 5, weights=rv.init.normal(5.0, 1.0), delays=same, generator=source)
-    plain = rv.Spiking(3, 5)
+    synaptic = rv.Spiking(3, 5, weights=rv.init.normal(5.0, 1.0), delays=same, generator=source).double()
+    plain = rv.Spiking(3, 5).double()
     plain.w_in = synaptic.w_in
     delayed = synaptic(spikes)
     axonal = plain(rv.Delay(3, same)(spikes))

@@ -64,16 +64,25 @@ def test_the_gradient_is_that_of_the_value():
 
 def test_a_layer_learns_within_its_bounds():
     neuron = rv.CubaLIF(10e-3, 5e-3, learn=("tau_mem", "tau_syn"))
-    plain = rv.Spiking(5, 4, neuron, weights=rv.init.fan_in(8.0, 4.0), generator=torch.Generator().manual_seed(0))
-    bound = rv.Spiking(
-        5, 4, neuron, weights=rv.init.fan_in(8.0, 4.0), generator=torch.Generator().manual_seed(0), bounds=BOUNDS
+    plain, bound = (
+        rv.Spiking(
+            5,
+            4,
+            neuron,
+            weights=rv.init.fan_in(8.0, 4.0),
+            generator=torch.Generator().manual_seed(0),
+            bounds=bounds,
+            backend="reference",
+        )
+        for bounds in (None, BOUNDS)
     )
     spikes = bound.double()(inputs())
     assert spikes.n_events > 0
     assert torch.equal(spikes.to_dense(), plain.double()(inputs()).to_dense())
     spikes.times.sum().backward()
     assert bound.learned.free_tau_mem.grad.abs() > 0
-    readout = rv.Readout(5, 2, rv.LI(learn="tau_mem"), bounds={"tau_mem": (3e-3, inf)}).double()
+    bounds = {"tau_mem": (3e-3, inf)}
+    readout = rv.Readout(5, 2, rv.LI(learn="tau_mem"), bounds=bounds, backend="reference").double()
     readout(inputs()).sum().backward()
     assert readout.learned.free_tau_mem.grad.abs() > 0
 

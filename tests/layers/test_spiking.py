@@ -18,6 +18,7 @@ from tests.layers.nets import (
     spiking,
 )
 from tests.neurons.unchecked import unchecked
+from tests.twins import by_backend
 
 
 def seeded(seed):
@@ -203,10 +204,15 @@ LEARN = ("tau_mem", "tau_syn", "threshold", "bias")
 PER_UNIT = {"tau_mem": (10e-3, 12e-3, 8e-3, 9e-3), "threshold": (1.0, 0.9, 1.1, 1.0)}
 
 
+LEARNERS = {
+    f"{way}{name}": (way, values)
+    for way in ("eventprop", "superspike")
+    for name, values in (("", {}), ("-per-unit", PER_UNIT))
+}
+
+
 class TestLearnedParameters:
-    @pytest.mark.parametrize("backend", BACKENDS)
-    @pytest.mark.parametrize("values", [{}, PER_UNIT], ids=["shared", "per-unit"])
-    @pytest.mark.parametrize("way", ["eventprop", "superspike"])
+    @pytest.mark.parametrize(("way", "values", "backend"), by_backend(LEARNERS, ["eventprop", "superspike-per-unit"]))
     def test_receive_gradient(self, way, values, backend):
         neuron = rv.CubaLIF(**({"tau_mem": 10e-3, "tau_syn": 5e-3, "learn": LEARN} | values))
         layer = spiking(gradient=GRADIENTS[way], neuron=neuron, backend=backend)
@@ -259,7 +265,8 @@ class TestLearnedParameters:
         assert set(layer.state_dict()) == {"w_in", "w_rec", *(f"learned.{name}" for name in names)}
 
     def test_of_the_delta_neuron_learn_with_a_surrogate(self):
-        layer = spiking(neuron=rv.LIF(learn=("tau_mem", "threshold", "bias")), gradient=SMOOTH)
+        neuron = rv.LIF(learn=("tau_mem", "threshold", "bias"))
+        layer = spiking(neuron=neuron, gradient=SMOOTH, backend="reference")
         loss_of(layer(inputs())).backward()
         assert all((grad != 0).all() and grad.isfinite().all() for grad in gradients(layer).values())
 
@@ -283,13 +290,11 @@ def backward(spikes, finals, readout=None):
     loss.backward()
 
 
-CHUNKED = [(rv.CubaLIF(tau_mem=10e-3, tau_syn=5e-3), way) for way in GRADIENTS] + [
-    (rv.LIF(tau_mem=10e-3), "superspike")
-]
+CHUNKED = {way: (rv.CubaLIF(tau_mem=10e-3, tau_syn=5e-3), way) for way in GRADIENTS}
+CHUNKED["lif-superspike"] = (rv.LIF(tau_mem=10e-3), "superspike")
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize(("neuron", "way"), CHUNKED, ids=lambda value: value if isinstance(value, str) else value.name)
+@pytest.mark.parametrize(("neuron", "way", "backend"), by_backend(CHUNKED, GRADIENTS))
 def test_a_cut_sequence_is_the_whole(neuron, way, backend):
     whole = spiking(gradient=GRADIENTS[way], neuron=neuron, backend=backend)
     parts = copy.deepcopy(whole)
@@ -344,7 +349,8 @@ def test_forced_spikes_replace_the_thresholds(backend):
 
 @pytest.mark.parametrize("gradient", [EXACT, SMOOTH, COMPACT], ids=str)
 def test_copies_and_pickles_are_the_same_layer(gradient):
-    layer = spiking(gradient=gradient, neuron=rv.CubaLIF(bias=[0.1, 0.2, 0.0, 0.0], learn="bias"))
+    neuron = rv.CubaLIF(bias=[0.1, 0.2, 0.0, 0.0], learn="bias")
+    layer = spiking(gradient=gradient, neuron=neuron, backend="reference")
     expected = layer(inputs()).to_dense()
     for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
         assert other.gradient == gradient

@@ -14,10 +14,10 @@ from tests.neurons.models import Tired
 from tests.ops.cases import DT, FLOOR, LEARNED, REFRACTORY, Case, closeness, differences, run, same_spikes, spread
 from tests.ops.test_agreement import assert_within_rule
 from tests.ops.test_time import value_of
+from tests.twins import by_backend, some
 
 ALL = (*LEARNED, "tau_adapt", "adaptation")
 EXACT = EventProp(min_slope=0.5)  # a smaller bound lets random networks' adjoints explode, and sums of them cancel
-BACKENDS = ("reference", "numba")
 
 
 def neuron(n: int, **more) -> AdaptiveLIF:
@@ -61,6 +61,14 @@ KINDS = {
         "none",
     ),
 }
+# between them, with the float32 ones below, every option; the others are slow
+ALWAYS = (
+    "eventprop-subtract-per-unit",
+    "eventprop-refractory-delays",
+    "superspike-through-reset",
+    "esser-refractory-through-reset",
+    "eventprop-tired",
+)
 SIZES = [(20, 5, 11, 63, 0.1), (40, 3, 4, 5, 0.3), (1, 1, 1, 1, 1.0), (15, 2, 5, 7, 0.0), (9, 0, 4, 5, 0.1)]
 
 
@@ -71,7 +79,7 @@ def case(kind: str, size: int, seed: int) -> Case:
 
 
 @pytest.mark.parametrize("size", range(len(SIZES)))
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", some(KINDS, ALWAYS))
 def test_kernel_equals_reference_to_rounding(kind: str, size: int) -> None:
     given = case(kind, size, seed=3)
     truth, found = run(given, "reference", torch.float64), run(given, "numba", torch.float64)
@@ -86,7 +94,9 @@ def test_kernel_equals_reference_to_rounding(kind: str, size: int) -> None:
         assert apart < (1e-9 if truth.numbers[name].numel() == 1 else FLOOR[torch.float64]), (name, apart)
 
 
-@pytest.mark.parametrize("kind", ["eventprop", "superspike-through-reset", "esser-subtract"])
+@pytest.mark.parametrize(
+    "kind", some(["eventprop", "superspike-through-reset", "esser-subtract"], ["eventprop", "esser-subtract"])
+)
 def test_single_precision_follows_the_rule_of_agreement(kind: str) -> None:
     given = next(made for seed in range(400) if closeness(made := case(kind, 1, seed))[0] > 2e-6)
     truth, found = run(given, "reference", torch.float64), run(given, "numba", torch.float32)
@@ -130,9 +140,10 @@ def loop(raster: Tensor, w_in: Tensor, w_rec: Tensor, p: dict[str, Tensor], rese
     return torch.stack(spikes)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("reset", ["zero", "subtract"])
-@pytest.mark.parametrize("through", [False, True])
+LOOPS = {f"{reset}-{through}": (reset, through) for reset in ("zero", "subtract") for through in (False, True)}
+
+
+@pytest.mark.parametrize(("reset", "through", "backend"), by_backend(LOOPS, ["subtract-True"]))
 def test_surrogate_gradients_are_autograds(reset: str, through: bool, backend: str) -> None:
     g = torch.Generator().manual_seed(5)
     raster = (torch.rand(50, 3, 6, generator=g) < 0.2).double()
@@ -193,9 +204,8 @@ def e9(dt: float, backend: str, reset: str = "zero") -> tuple[Tensor, dict[str, 
     }
 
 
-@pytest.mark.parametrize("reset", ["zero", "subtract"])
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_e9_on_a_grid(backend: str, reset: str) -> None:
+@pytest.mark.parametrize(("reset", "backend"), by_backend({"zero": ("zero",), "subtract": ("subtract",)}, ["zero"]))
+def test_e9_on_a_grid(reset: str, backend: str) -> None:
     times, slopes = e9(0.1 if backend == "reference" else 0.001, backend, reset)
     error = 1e-2 if backend == "reference" else 1e-4
     assert times.tolist() == pytest.approx(E9_SPIKES, rel=error)
@@ -217,8 +227,10 @@ def test_e9_is_approached_in_first_order() -> None:
 # ------------------------------------------------------------------------------------------------------ cut in time
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("gradient", [EXACT, Surrogate(SuperSpike())], ids=["eventprop", "superspike"])
+@pytest.mark.parametrize(
+    ("gradient", "backend"),
+    by_backend({"eventprop": (EXACT,), "superspike": (Surrogate(SuperSpike()),)}, []),  # kernels: all above has states
+)
 def test_chunked_equals_whole(gradient: Gradient, backend: str) -> None:
     g = torch.Generator().manual_seed(0)
     raster = (torch.rand(30, 6, 9, generator=g) < 0.2).double()

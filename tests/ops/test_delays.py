@@ -9,6 +9,7 @@ from ranvier.neurons import LI, LIF, CubaLIF, Neuron, dynamics
 from ranvier.ops.clocked import clocked
 from ranvier.ops.readout import readout
 from ranvier.spikes import Spikes, Support, ragged
+from tests.twins import by_backend
 
 BACKENDS = ("reference", "numba")
 DT = 1e-3
@@ -22,7 +23,8 @@ WAYS: list[tuple[Neuron, Gradient]] = [
     (DELTA, Surrogate(Esser(2.0))),
 ]
 IDS = ["eventprop", "superspike", "esser", "lif-superspike", "lif-esser"]
-ways = pytest.mark.parametrize(("neuron", "gradient"), WAYS, ids=IDS)
+ALWAYS = ("eventprop", "lif-esser")  # of the kernels; those of other ways with delays are in test_agreement.py
+ways = pytest.mark.parametrize(("neuron", "gradient", "backend"), by_backend(dict(zip(IDS, WAYS, strict=True)), ALWAYS))
 backends = pytest.mark.parametrize("backend", BACKENDS)
 
 
@@ -78,7 +80,6 @@ def run(given, neuron, gradient, backend, axonal=None, **delays):
 
 
 @ways
-@backends
 def test_no_delay_is_no_delay_to_the_bit(neuron: Neuron, gradient: Gradient, backend: str) -> None:
     given = layer(neuron)
     out, final, gradients = run(given, neuron, gradient, backend)
@@ -94,8 +95,9 @@ def test_no_delay_is_no_delay_to_the_bit(neuron: Neuron, gradient: Gradient, bac
     assert also_gradients["d_in"].sum().item() == pytest.approx(gradients["times"].sum().item(), rel=1e-9)
 
 
-@ways
-@backends
+@pytest.mark.parametrize(
+    ("neuron", "gradient", "backend"), by_backend(dict(zip(IDS, WAYS, strict=True)), ["eventprop"])
+)
 def test_a_delay_for_all_targets_is_an_axonal_one(neuron: Neuron, gradient: Gradient, backend: str) -> None:
     given = layer(neuron)
     axonal = torch.tensor([0.0, 3.0, 1.0, 7.0, 0.0, 29.0], dtype=F64) * DT

@@ -15,6 +15,7 @@ from ranvier.ops import threads
 from ranvier.ops.clocked import clocked
 from ranvier.ops.readout import readout
 from ranvier.spikes import Spikes
+from tests.twins import by_backend
 
 DT = 1e-3
 CUBA, DELTA = CubaLIF(20e-3, 5e-3), LIF(20e-3)
@@ -36,6 +37,7 @@ IDS = [
     "lif",
     *(f"refractory-{way}" for way in ("eventprop", "dense", "esser", "lif")),
 ]
+ALWAYS = ("eventprop", "superspike", "esser", "lif", "refractory-eventprop", "refractory-esser")
 
 
 def layer(neuron: Neuron, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -58,8 +60,7 @@ def value_of(spikes: Spikes, weights: Tensor, gradient: Gradient, start: int) ->
     return (spikes.to_dense() * weights[start : start + spikes.n_steps]).sum()
 
 
-@pytest.mark.parametrize("backend", ["reference", "numba"])
-@pytest.mark.parametrize(("neuron", "gradient"), WAYS, ids=IDS)
+@pytest.mark.parametrize(("neuron", "gradient", "backend"), by_backend(dict(zip(IDS, WAYS, strict=True)), ALWAYS))
 @pytest.mark.parametrize("cut", [1, 13, 29])
 def test_chunked_equals_whole(neuron: Neuron, gradient: Gradient, cut: int, backend: str) -> None:
     raster, w_in, w_rec = layer(neuron)

@@ -12,10 +12,7 @@ from tests.ops.exact import nets
 
 @pytest.fixture
 def unchecked(monkeypatch: pytest.MonkeyPatch, as_users_run_it: None) -> None:
-    """Run the op without the annotation checks of the test run, which decorate inner functions anew at every call.
-
-    They cost several times what a network of three units does.
-    """
+    """Run the op without the annotation checks of the test run: thousands of networks would pay for them."""
     plain, plain_cpu = _without_hook(op), _without_hook(cpu)
     monkeypatch.setattr(plain_cpu, "_NARROW", 2)  # so that networks of one to four units see both feed-forward kernels
     monkeypatch.setattr(plain, "cpu", plain_cpu)

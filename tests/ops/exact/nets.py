@@ -40,7 +40,6 @@ STRUCTURES = (
     Structure(recurrent=True, delays=False, per_unit=False, refractory=4e-3),
     Structure(recurrent=True, delays=False, per_unit=False, refractory=math.inf),
     Structure(recurrent=True, delays=True, per_unit=False, refractory=0.0),
-    Structure(recurrent=True, delays=True, per_unit=True, refractory=0.0),
     Structure(recurrent=True, delays=True, per_unit=False, refractory=4e-3),
     Structure(recurrent=True, delays=True, per_unit=False, refractory=math.inf),
 )

@@ -389,7 +389,12 @@ def sweep(n_networks: int, backend: str) -> dict[str, int]:
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("n_networks", "backend"),
-    [(120, "numba"), (4, "reference"), pytest.param(2000, "numba", marks=pytest.mark.slow)],
+    [
+        (60, "numba"),
+        (2, "reference"),
+        pytest.param(2000, "numba", marks=pytest.mark.slow),
+        pytest.param(20, "reference", marks=pytest.mark.slow),
+    ],
 )
 def test_random_networks(n_networks: int, backend: str) -> None:
     tally = sweep(n_networks, backend)

@@ -17,7 +17,7 @@ from tests.ops.exact.nets import STRUCTURES, Net, Structure, gradients
 pytestmark = pytest.mark.usefixtures("unchecked")
 ALWAYS, MANY = 2000, 100_000
 DURATION = 50e-3
-IN_FLOAT32 = (0, 5, 7, 13)  # the structures that other tests compile for float32, too
+IN_FLOAT32 = (0, 7, 12)  # the structures that other tests compile for float32, too
 
 
 def odd_net(g: torch.Generator, structures: Sequence[Structure] | None) -> tuple[Net, str]:
