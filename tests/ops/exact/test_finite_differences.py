@@ -218,9 +218,9 @@ def assert_worth(tally: Tally, n_networks: int) -> None:
 
 
 def test_random_networks() -> None:
-    tally = sweep(200, "numba")
-    assert_worth(tally, 200)
-    assert tally.clear >= 150
+    tally = sweep(400, "numba")
+    assert_worth(tally, 400)
+    assert tally.clear >= 300
 
 
 def test_the_reference_is_no_less_true() -> None:
