@@ -45,10 +45,11 @@ def in_team(typing: Any, kernel: Any, address: Any, team: Any, bounds: Any, argu
         failures = builder.alloca(ir.IntType(1), n_chunks)
         given = [builder.extract_value(arguments, place) for place in range(len(signature.args[4]))]
         put = [address, team, bounds.data, n_chunks, results, failures, *given]
-        pack = cgutils.alloca_once(builder, ir.LiteralStructType([value.type for value in put]))
+        packed = ir.LiteralStructType([value.type for value in put])
+        pack = cgutils.alloca_once(builder, packed)
         for place, value in enumerate(put):
             builder.store(value, cgutils.gep_inbounds(builder, pack, 0, place))
-        share = _share(context, builder.module, pack.type, result, taken)
+        share = _share(context, builder.module, packed, result, taken)
         start_type = ir.FunctionType(ir.VoidType(), [share.type, _BYTES, _INT, _INT])
         start = builder.inttoptr(builder.load(team), start_type.as_pointer())
         builder.call(start, [share, builder.bitcast(pack, _BYTES), builder.trunc(n_chunks, _INT), _INT(0)])
@@ -67,16 +68,15 @@ def in_team(typing: Any, kernel: Any, address: Any, team: Any, bounds: Any, argu
     return returned(kernel, address, team, bounds, arguments), generate
 
 
-def _share(context: Any, module: Any, pack: ir.PointerType, result: Any, taken: tuple[Any, ...]) -> ir.Function:
+def _share(context: Any, module: Any, packed: ir.LiteralStructType, result: Any, taken: tuple[Any, ...]) -> ir.Function:
     """One thread's share: a C function of the pointer to what the caller has put together."""
     kind = ir.FunctionType(ir.VoidType(), [_BYTES])
     share = ir.Function(module, kind, module.get_unique_name("ranvier_share"))
     share.linkage = "internal"
     builder = ir.IRBuilder(share.append_basic_block())
-    put = builder.bitcast(share.args[0], pack)
-    size = len(pack.pointee.elements)
+    put = builder.bitcast(share.args[0], packed.as_pointer())
     address, team, bounds, n_chunks, results, failures, *given = (
-        builder.load(cgutils.gep_inbounds(builder, put, 0, place)) for place in range(size)
+        builder.load(cgutils.gep_inbounds(builder, put, 0, place)) for place in range(len(packed.elements))
     )
     kernel = builder.inttoptr(address, context.call_conv.get_function_type(result, taken).as_pointer())
     mine, threads = (
