@@ -1,8 +1,9 @@
 """Kernels written to order: a template, rendered for one structure, saved as a source file and compiled from there.
 
 Numba's disk cache never hits for closures and goes stale for imported functions, so each kernel is one self-contained
-file in the user's cache folder, under a hash of its text, the Numba version and the processor. The file is written
-atomically: processes that compile the same kernel at once do not disturb each other.
+file in the user's cache folder, under a hash of its text, that of `team.py` (its one import of ours), the Numba version
+and the processor. The file is written atomically: processes that compile the same kernel at once do not disturb each
+other.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, NamedTuple
 
 
 def cache_folder() -> Path:
@@ -66,9 +68,29 @@ def _text(package: str, name: str) -> str:
     return (own if own.is_file() else files("ranvier.ops").joinpath(name)).read_text()
 
 
+Options = tuple[tuple[str, Any], ...]  # hashable name-value pairs
+
+
+class Shareable(NamedTuple):
+    """A kernel of chunks: one chunk in the calling thread, or all in torch's team (`ranvier.ops.threads`)."""
+
+    alone: Callable[..., Any]
+    shared: Callable[..., Any]
+
+
+def kernel(package: str, template: str, options: Options) -> Callable[..., Any]:
+    """The compiled function `kernel` of a template rendered with `options`."""
+    return _module(package, template, options).kernel
+
+
+def shareable(package: str, template: str, options: Options) -> Shareable:
+    """The same of a template that includes `shared.py.jinja`: `kernel(chunk, first, last, ...)`."""
+    module = _module(package, template, options)
+    return Shareable(module.kernel, module.shared)
+
+
 @lru_cache(maxsize=256)
-def kernel(package: str, template: str, options: tuple[tuple[str, Any], ...]) -> Callable[..., Any]:
-    """The compiled function `kernel` of a template rendered with `options` (hashable name-value pairs)."""
+def _module(package: str, template: str, options: Options) -> ModuleType:
     source = _template(package, template).render(dict(options))
     name = f"{Path(template).name.split('.')[0]}_{_fingerprint(source)}"
     path = _writable_folder() / f"{name}.py"
@@ -82,12 +104,13 @@ def kernel(package: str, template: str, options: tuple[tuple[str, Any], ...]) ->
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    return module.kernel
+    return module
 
 
 def _fingerprint(source: str) -> str:
     import llvmlite.binding
     import numba
 
-    parts = (source, numba.__version__, llvmlite.binding.get_host_cpu_name())
+    launcher = files("ranvier.ops").joinpath("team.py").read_text()
+    parts = (source, launcher, numba.__version__, llvmlite.binding.get_host_cpu_name())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]

@@ -1,9 +1,10 @@
-"""Sharing work between threads: compiled kernels release the interpreter lock, so ordinary calls are enough.
+"""Sharing work between threads: a kernel's chunks go to all of torch's threads.
 
 Work is cut into as many chunks as torch has threads, whoever computes them: the same thread count gives the same
 result to the bit. Chunks run in torch's own OpenMP team where its library can be found: after each parallel operation
 that team's threads spin for milliseconds, and threads of ours would have to share the cores with them (measured: a
-training step took three times as long; docs/decisions.md). Elsewhere an ordinary thread pool runs them.
+training step took three times as long; docs/decisions.md). Elsewhere an ordinary thread pool runs them. `spread` starts
+the team from compiled code, which gives the interpreter's lock up once for all; `run` is for tasks that are Python.
 
 A forked child runs its chunks one after another in its own thread, since neither team nor pool survives a fork. Several
 Python threads may train at once: each has a team of its own, or they share the pool's queue.
@@ -19,8 +20,13 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+
+from ranvier.ops.compile import Shareable
 
 Task = Callable[[int], None]
 _home_process = os.getpid()
@@ -44,6 +50,51 @@ def run(task: Task, n_tasks: int) -> None:
         _run_in_pool(task, n_tasks)
     else:
         _run_in_team(team, task, n_tasks)
+
+
+def spread(kernel: Shareable, ranges: list[tuple[int, int]], *arguments: Any) -> list[Any]:
+    """What `kernel.alone(chunk, first, last, *arguments)` returns for every range of samples, in order.
+
+    Arrays among the arguments must be contiguous. An error is raised after all chunks have ended.
+    """
+    entries = None if len(ranges) == 1 or os.getpid() != _home_process else _entries()
+    if entries is not None:
+        bounds = np.array([first for first, _ in ranges] + [ranges[-1][1]])
+        found = kernel.shared(_address(kernel.alone, arguments), entries, bounds, *arguments)
+        return [None] * len(ranges) if found is None else found
+    results: list[Any] = [None] * len(ranges)
+
+    def task(index: int) -> None:
+        results[index] = kernel.alone(index, *ranges[index], *arguments)
+
+    run(task, len(ranges))
+    return results
+
+
+@lru_cache(maxsize=1)
+def _entries() -> NDArray[np.int64] | None:
+    """Where the team's functions lie, as `in_team` takes them; None without a team."""
+    team = _team()
+    if team is None:
+        return None
+    functions = (team.GOMP_parallel, team.omp_get_thread_num, team.omp_get_num_threads)
+    return np.array([ctypes.cast(function, ctypes.c_void_p).value for function in functions])
+
+
+_addresses: dict[tuple[Any, ...], int] = {}
+
+
+def _address(function: Any, arguments: tuple[Any, ...]) -> int:
+    """Where a kernel's code for such arguments lies."""
+    key = (function, *(getattr(argument, "dtype", type(argument)) for argument in arguments))
+    if key not in _addresses:
+        import numba
+
+        signature = (*(numba.int64,) * 3, *(numba.typeof(argument) for argument in arguments))
+        function.compile(signature)
+        compiled = function.overloads[signature]
+        _addresses[key] = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+    return _addresses[key]
 
 
 _Body = ctypes.CFUNCTYPE(None, ctypes.c_void_p)

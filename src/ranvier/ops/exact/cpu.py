@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranvier.ops import threads
-from ranvier.ops.compile import kernel
+from ranvier.ops.compile import shareable
 from ranvier.ops.parts import offsets_from, total
 
 Array = NDArray[Any]
 _PACKAGE = "ranvier.ops.exact"
 _NARROW = 8  # units of a feed-forward layer up to which one after the other is faster than side by side
 # measured: ns per unit and event, one after the other and side by side; per unit, mostly for its spike; and what
-# another thread must save to be worth waking it, since it and the first one wait for the interpreter's lock in turn
-_WALK, _STEP, _SPIKE, _WAKE = 8, 0.7, 80, 700_000
+# another thread must save to be worth waking it
+_WALK, _STEP, _SPIKE, _WAKE = 8, 0.7, 80, 200_000
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Emitted:
         offsets, units, times: the spikes, sorted by sample, then time; times in float64.
         current: I at each spike, before what the spike itself brings.
         trail: what the adjoint needs to replay the order of events; differs between kernels.
-        final: the states at the end [S, B, N], float64.
+        final: the states at the end [S, B, N], of the weights' type.
         held: [B, N], whether a unit is held at reset at the end.
         clipped: spikes whose slope is below the bound.
         truncated: spikes beyond the limit that did not happen.
@@ -102,22 +102,17 @@ class Emitted:
 def forward(
     duration: float, events: Events, weights: Weights, numbers: Numbers, initial: Array, min_slope: float, limit: int
 ) -> Emitted:
-    """Run every sample, chunk by chunk. `initial` is [S, B, N] in float64."""
+    """Run every sample, chunk by chunk. `initial` is [S, B, N] in float64, or [S, 1, N] if the same for all."""
     n_samples, n_units = events.offsets.size - 1, weights.w_in.shape[1]
-    run = kernel(_PACKAGE, f"{_family(weights, numbers)}forward.py.jinja", _options(weights, numbers))
-    ranges = _ranges(events, weights, numbers)
-    parts: list[Any] = [None] * len(ranges)
-    final = np.empty((numbers.n_states, n_samples, n_units))
+    final = np.empty((numbers.n_states, n_samples, n_units), weights.w_in.dtype)
     held = np.empty((n_samples, n_units), np.uint8)
-
-    def task(index: int) -> None:
-        parts[index] = run(
-            *ranges[index], duration, *events, *_arguments(weights, numbers),
-            numbers.tau_mem, numbers.tau_syn, numbers.bias, numbers.threshold, numbers.refractory, min_slope, limit,
-            initial, final, held,
-        )  # fmt: skip
-
-    threads.run(task, len(ranges))
+    parts = threads.spread(
+        shareable(_PACKAGE, f"{_family(weights, numbers)}forward.py.jinja", _options(weights, numbers)),
+        _ranges(events, weights, numbers),
+        duration, *events, *_arguments(weights, numbers),
+        numbers.tau_mem, numbers.tau_syn, numbers.bias, numbers.threshold, numbers.refractory, min_slope, limit,
+        initial, final, held,
+    )  # fmt: skip
     columns = list(zip(*parts, strict=True))
     counts, units, times, current = (_join(column) for column in columns[:4])
     clipped, truncated, worst = columns[-3:]
@@ -199,6 +194,7 @@ class Wanted:
     amplitudes: bool
     flow: bool
     delays: bool
+    initial: bool
 
 
 @dataclass(frozen=True)
@@ -233,7 +229,7 @@ def backward(
     g_final: Array,
     wanted: Wanted,
 ) -> Gradients:
-    """The adjoint of `forward`; incoming gradients per spike [E], and of the final state [S, B, N] in float64."""
+    """The adjoint of `forward`; incoming gradients per spike [E], and of the final state, shaped as `initial`."""
     n_samples, n_units = events.offsets.size - 1, weights.w_in.shape[1]
     options = _options(
         weights,
@@ -243,31 +239,26 @@ def backward(
         wants_amplitudes=wanted.amplitudes,
         wants_flow=wanted.flow,
     )
-    run = kernel(_PACKAGE, f"{_family(weights, numbers)}backward.py.jinja", options)
     ranges = _ranges(events, weights, numbers)
-    n_chunks, real = len(ranges), weights.w_in.dtype
+    family, n_chunks, real = _family(weights, numbers), len(ranges), weights.w_in.dtype
     g_w_in = np.zeros((n_chunks, *(weights.w_in.shape if wanted.weights else (0, n_units))), real)
     g_w_rec = _like(weights.w_rec, n_chunks, real)
     g_d_in, g_d_rec = _like(weights.d_in, n_chunks, np.float64), _like(weights.d_rec, n_chunks, np.float64)
     g_neuron = np.zeros((n_chunks, 6, n_units))
     g_in_times = np.zeros(events.units.size if wanted.times else 0)
     g_amplitudes = np.zeros(events.units.size if wanted.amplitudes else 0)
-    g_initial = np.empty((numbers.n_states, n_samples, n_units))
-
-    def task(index: int) -> None:
-        more = () if weights.w_rec is None and not numbers.adaptive else (g_w_rec[index],)
-        if _family(weights, numbers) == "delayed_":
-            more = (g_w_rec[index], g_d_in[index], g_d_rec[index])
-        run(
-            *ranges[index], duration, *events, *_arguments(weights, numbers),
-            numbers.tau_mem, numbers.tau_syn, numbers.bias, numbers.threshold, numbers.refractory, min_slope,
-            initial, emitted.held,
-            emitted.offsets, emitted.units, emitted.times, emitted.current, *emitted.trail,
-            g_times, g_marks, g_final,
-            g_w_in[index], *more, g_in_times, g_amplitudes, *g_neuron[index, : 6 if numbers.adaptive else 4], g_initial,
-        )  # fmt: skip
-
-    threads.run(task, n_chunks)
+    g_initial = np.empty((numbers.n_states, n_samples if wanted.initial else 0, n_units))
+    more = {"": (), "narrow_": (), "delayed_": (g_w_rec, g_d_in, g_d_rec)}.get(family, (g_w_rec,))
+    threads.spread(
+        shareable(_PACKAGE, f"{family}backward.py.jinja", options),
+        ranges,
+        duration, *events, *_arguments(weights, numbers),
+        numbers.tau_mem, numbers.tau_syn, numbers.bias, numbers.threshold, numbers.refractory, min_slope,
+        initial, emitted.held,
+        emitted.offsets, emitted.units, emitted.times, emitted.current, *emitted.trail,
+        g_times, g_marks, g_final,
+        g_w_in, *more, g_in_times, g_amplitudes, g_neuron, g_initial,
+    )  # fmt: skip
     tau_mem, tau_syn, bias, threshold, tau_adapt, adaptation = total(g_neuron)
     return Gradients(
         w_in=total(g_w_in),

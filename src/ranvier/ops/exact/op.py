@@ -77,7 +77,7 @@ def exact(
     emitted, final, worst = run(spikes, w_in, w_rec, neuron, gradient, d_in, d_rec, initial, max_spikes_per_unit)
     if worst >= 0 and overflow == "raise":
         raise RunawayError(worst, max_spikes_per_unit)
-    return emitted, dict(zip(neuron.states, final.unbind(0), strict=True))
+    return emitted, dict(zip(neuron.states, final, strict=True))
 
 
 def _check(
@@ -139,18 +139,18 @@ def _check(
 
 
 def _spikes(
-    given: Spikes, units: Tensor, offsets: Tensor, times: Tensor, marks: Tensor, final: Tensor, record: Record
+    given: Spikes, units: Tensor, offsets: Tensor, times: Tensor, marks: Tensor, membrane: Tensor, record: Record
 ) -> Spikes:
-    """What the layer emits; `final` [S, B, N] has the membrane first."""
+    """What the layer emits; `membrane` [B, N] is its last one."""
     return given.trusted(
         units=units,
         times=times,
-        amplitudes=torch.ones_like(times.detach()),
+        amplitudes=marks.detach(),  # ones
         offsets=offsets,
-        unit_shape=(final.shape[-1],),
+        unit_shape=(membrane.shape[1],),
         duration=given.duration,
         marks=marks,
-        membrane=final[0],
+        membrane=membrane,
         record=record,
     )
 
@@ -168,14 +168,14 @@ def _reference(
     d_rec: Tensor | None,
     initial: Tensor | None,
     limit: int,
-) -> tuple[Spikes, Tensor, int]:
+) -> tuple[Spikes, tuple[Tensor, ...], int]:
     if initial is None:
         rows = len(neuron.states) + (neuron.refractory > 0)
         initial = w_in.new_zeros(rows, spikes.n_samples, w_in.shape[1])
     found = reference.run(spikes, w_in, w_rec, neuron, gradient, d_in, d_rec, initial, limit)
     record = Record("reference", clipped=found.clipped, truncated=found.truncated)
-    emitted = _spikes(spikes, found.units, found.offsets, found.times, found.marks, found.final, record)
-    return emitted, found.final[: len(neuron.states)], found.worst
+    final = found.final.unbind(0)[: len(neuron.states)]
+    return _spikes(spikes, found.units, found.offsets, found.times, found.marks, final[0], record), final, found.worst
 
 
 # ------------------------------------------------------------------------------------------------ numba
@@ -189,6 +189,7 @@ class _Call:
     neuron: Continuous
     spikes: Spikes
     limit: int
+    given: tuple[float, cpu.Events, cpu.Weights, cpu.Numbers, cpu.Array, float] | None = None
     emitted: cpu.Emitted | None = None
 
 
@@ -202,7 +203,7 @@ def _numba(
     d_rec: Tensor | None,
     initial: Tensor | None,
     limit: int,
-) -> tuple[Spikes, Tensor, int]:
+) -> tuple[Spikes, tuple[Tensor, ...], int]:
     call = _Call(gradient, neuron, spikes, limit)
     times, marks, final = _Exact.apply(
         call,
@@ -224,7 +225,8 @@ def _numba(
     assert out is not None
     record = Record("numba", clipped=out.clipped, truncated=out.truncated)
     units, offsets = torch.from_numpy(out.units), torch.from_numpy(out.offsets)
-    return _spikes(spikes, units, offsets, times, marks, final, record), final, out.worst
+    states = final.unbind(0)
+    return _spikes(spikes, units, offsets, times, marks, states[0], record), states, out.worst
 
 
 _numbers: WeakKeyDictionary[Continuous, cpu.Numbers] = WeakKeyDictionary()
@@ -278,21 +280,20 @@ class _Exact(torch.autograd.Function):
         adaptation: Tensor | None,  # noqa: ARG004
     ) -> tuple[Tensor, Tensor, Tensor]:
         ctx.save_for_backward(times, amplitudes, w_in, w_rec, d_in, d_rec, initial)
-        spikes = call.spikes
-        call.emitted = emitted = cpu.forward(
-            float(spikes.duration),
-            _events(spikes, times, amplitudes),
+        events = _events(call.spikes, times, amplitudes)
+        call.given = (
+            float(call.spikes.duration),
+            events,
             _weights(w_in, w_rec, d_in, d_rec),
             numbers_of(call.neuron),
-            _initial(initial, len(call.neuron.states), spikes.n_samples, w_in.shape[1]),
+            _states(initial, len(call.neuron.states), w_in.shape[1]),
             call.gradient.min_slope,
-            call.limit,
         )
+        call.emitted = emitted = cpu.forward(*call.given, call.limit)
         ctx.call = call
         ctx.set_materialize_grads(False)  # most calls use neither the marks nor the final state
-        out_times = torch.from_numpy(emitted.times).to(times.dtype)
-        final = torch.from_numpy(emitted.final).to(w_in.dtype)
-        return out_times, torch.ones_like(out_times), final
+        out_times = torch.from_numpy(emitted.times.astype(events.times.dtype, copy=False))
+        return out_times, torch.ones_like(out_times), torch.from_numpy(emitted.final)
 
     @staticmethod
     @once_differentiable
@@ -300,28 +301,24 @@ class _Exact(torch.autograd.Function):
         ctx: Any, g_times: Tensor | None, g_marks: Tensor | None, g_final: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         call: _Call = ctx.call
-        times, amplitudes, w_in, w_rec, d_in, d_rec, initial = ctx.saved_tensors
+        times, amplitudes, w_in, _, d_in, d_rec, _ = ctx.saved_tensors  # raises if one was changed in place
         needs: dict[str, bool] = dict(zip(_DIFFERENTIABLE, ctx.needs_input_grad[1:], strict=True))
-        spikes, neuron = call.spikes, call.neuron
-        emitted = call.emitted
+        neuron, emitted = call.neuron, call.emitted
+        assert call.given is not None
         assert emitted is not None
         found = cpu.backward(
-            float(spikes.duration),
-            _events(spikes, times, amplitudes),
-            _weights(w_in, w_rec, d_in, d_rec),
-            numbers_of(neuron),
-            _initial(initial, len(neuron.states), spikes.n_samples, w_in.shape[1]),
-            call.gradient.min_slope,
+            *call.given,
             emitted,
-            _or_zeros(g_times, emitted.times.shape),
-            _or_zeros(g_marks, emitted.times.shape),
-            _or_zeros(g_final, emitted.final.shape),
+            _or_zeros(g_times, emitted.times.size),
+            _or_zeros(g_marks, emitted.times.size),
+            _states(g_final, len(neuron.states), w_in.shape[1]),
             cpu.Wanted(
                 weights=needs["w_in"] or needs["w_rec"],
                 times=needs["times"],
                 amplitudes=needs["amplitudes"],
                 flow=needs["tau_mem"] or needs["tau_syn"] or needs["bias"] or needs["tau_adapt"],
                 delays=needs["d_in"] or needs["d_rec"],
+                initial=needs["initial"],
             ),
         )
 
@@ -352,9 +349,9 @@ class _Exact(torch.autograd.Function):
         )
 
 
-def _or_zeros(gradient: Tensor | None, shape: tuple[int, ...]) -> cpu.Array:
+def _or_zeros(gradient: Tensor | None, n_spikes: int) -> cpu.Array:
     """What came from above in float64, zeros where nothing did."""
-    return np.zeros(shape) if gradient is None else inputs.array(gradient.double())
+    return np.zeros(n_spikes) if gradient is None else inputs.array(gradient.double())
 
 
 def _events(spikes: Spikes, times: Tensor, amplitudes: Tensor) -> cpu.Events:
@@ -370,5 +367,6 @@ def _weights(w_in: Tensor, w_rec: Tensor | None, d_in: Tensor | None, d_rec: Ten
     )
 
 
-def _initial(initial: Tensor | None, n_states: int, n_samples: int, n_units: int) -> cpu.Array:
-    return np.zeros((n_states, n_samples, n_units)) if initial is None else inputs.array(initial.double())
+def _states(given: Tensor | None, n_states: int, n_units: int) -> cpu.Array:
+    """States, or their gradient, in float64; one row of zeros for all samples where none are given."""
+    return np.zeros((n_states, 1, n_units)) if given is None else inputs.array(given.double())

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranvier.ops import threads
-from ranvier.ops.compile import kernel
+from ranvier.ops.compile import shareable
 from ranvier.ops.parts import total
 
 Array = NDArray[Any]
@@ -78,15 +78,8 @@ def at(given: Given, duration: float, per_unit: bool, asked: Array) -> Array:
 
 
 def _forward(question: Question, given: Given, duration: float, per_unit: bool, results: tuple[Array, ...]) -> None:
-    run = kernel(_PACKAGE, "forward.py.jinja", (("per_unit", per_unit), ("question", question)))
-    ranges = _ranges(given)
-    wrong = [-1] * len(ranges)
-
-    def task(index: int) -> None:
-        wrong[index] = run(*ranges[index], duration, *given, *results)
-
-    threads.run(task, len(ranges))
-    for event in wrong:
+    run = shareable(_PACKAGE, "forward.py.jinja", (("per_unit", per_unit), ("question", question)))
+    for event in threads.spread(run, _ranges(given), duration, *given, *results):
         if event >= 0:
             raise RuntimeError(
                 f"Event {event} of {given.units.size} is earlier than the one before: times are unsorted."
@@ -114,7 +107,7 @@ def backward(
 
     The rest says which gradients are asked for: the weights', times' and amplitudes' of events, time constants'.
     """
-    run = kernel(
+    run = shareable(
         _PACKAGE,
         "backward.py.jinja",
         (
@@ -132,8 +125,5 @@ def backward(
     g_times = np.empty(given.units.size if events else 0, given.times.dtype)
     g_amplitudes = np.empty(given.units.size if events else 0, given.amplitudes.dtype)
 
-    def task(index: int) -> None:
-        run(*ranges[index], duration, *given, *where, incoming, g_w_in[index], g_times, g_amplitudes, *g_numbers[index])
-
-    threads.run(task, n_chunks)
+    threads.spread(run, ranges, duration, *given, *where, incoming, g_w_in, g_times, g_amplitudes, g_numbers)
     return Gradients(total(g_w_in), g_times, g_amplitudes, *total(g_numbers))
