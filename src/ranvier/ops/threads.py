@@ -55,7 +55,7 @@ def run(task: Task, n_tasks: int) -> None:
 def spread(kernel: Shareable, ranges: list[tuple[int, int]], *arguments: Any) -> list[Any]:
     """What `kernel.alone(chunk, first, last, *arguments)` returns for every range of samples, in order.
 
-    Arrays among the arguments must be contiguous. An error is raised after all chunks have ended.
+    An error is raised after all chunks have ended.
     """
     entries = None if len(ranges) == 1 or os.getpid() != _home_process else _entries()
     if entries is not None:
@@ -86,7 +86,7 @@ _addresses: dict[tuple[Any, ...], int] = {}
 
 def _address(function: Any, arguments: tuple[Any, ...]) -> int:
     """Where a kernel's code for such arguments lies."""
-    key = (function, *(getattr(argument, "dtype", type(argument)) for argument in arguments))
+    key = (function, *map(_kind, arguments))
     if key not in _addresses:
         import numba
 
@@ -95,6 +95,13 @@ def _address(function: Any, arguments: tuple[Any, ...]) -> int:
         compiled = function.overloads[signature]
         _addresses[key] = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
     return _addresses[key]
+
+
+def _kind(argument: Any) -> Any:
+    """What two arguments must share to be read by the same code: a cheap stand-in for `numba.typeof`."""
+    if isinstance(argument, np.ndarray):
+        return argument.dtype, argument.ndim, argument.flags.c_contiguous
+    return type(argument)
 
 
 _Body = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
