@@ -136,7 +136,7 @@ def test_forced_spikes_happen_and_carry_the_gradient(kind: str, size: int) -> No
         units=natural.units[keep],
         times=(steps[keep].double() * natural.dt),
         amplitudes=natural.amplitudes.detach()[keep],
-        offsets=ragged.offsets_where(natural.offsets, keep),
+        offsets=ragged.offsets_after(natural.offsets, ragged.positions(keep)),
         unit_shape=natural.unit_shape,
         duration=natural.duration,
         steps=steps[keep],

@@ -96,28 +96,28 @@ def test_inputs_without_gradient_cost_none() -> None:
 
 def test_kernels_are_written_once_and_found_again(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("RANVIER_CACHE", str(tmp_path))
-    for cached in (compiling.kernel, compiling._writable_folder):
+    for cached in (compiling._module, compiling._writable_folder):
         cached.cache_clear()
     try:
         clocked(given(), torch.ones(2, 3), None, NUMBERS, EventProp())
         written = sorted(path.name for path in (tmp_path / "kernels").glob("*.py"))
         assert len(written) == 1
         stamp = (tmp_path / "kernels" / written[0]).stat().st_mtime_ns
-        compiling.kernel.cache_clear()
+        compiling._module.cache_clear()
         clocked(given(), torch.ones(2, 3), None, NUMBERS, EventProp())
         assert (tmp_path / "kernels" / written[0]).stat().st_mtime_ns == stamp
         assert not list((tmp_path / "kernels").glob("*.tmp"))
         assert list((tmp_path / "kernels").rglob("*.nbc"))  # the compiled code is on disk
     finally:
         monkeypatch.undo()
-        for cached in (compiling.kernel, compiling._writable_folder):
+        for cached in (compiling._module, compiling._writable_folder):
             cached.cache_clear()
 
 
 def test_an_unwritable_cache_warns_and_still_works(tmp_path, monkeypatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("RANVIER_CACHE", str(tmp_path / "file"))
-    for cached in (compiling.kernel, compiling._writable_folder):
+    for cached in (compiling._module, compiling._writable_folder):
         cached.cache_clear()
     try:
         with pytest.warns(RuntimeWarning, match="is not writable"):
@@ -125,7 +125,7 @@ def test_an_unwritable_cache_warns_and_still_works(tmp_path, monkeypatch) -> Non
         assert out.n_events > 0
     finally:
         monkeypatch.undo()
-        for cached in (compiling.kernel, compiling._writable_folder):
+        for cached in (compiling._module, compiling._writable_folder):
             cached.cache_clear()
 
 
