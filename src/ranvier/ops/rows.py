@@ -21,7 +21,7 @@ _LOOSE = ("contract", "nsz", "reassoc")
 
 
 @numba.extending.intrinsic
-def add_rows(_typing: Any, vector: Any, matrix: Any, which: Any, scales: Any, begin: Any, end: Any) -> Any:  # noqa: ARG001
+def add_rows(_typing: Any, vector: Any, matrix: Any, which: Any, scales: Any, begin: Any, end: Any) -> Any:  # noqa: ARG001 (`emit` gets their values)
     """vector[:] += the sum of scales[e] * matrix[which[e], :] over begin <= e < end; `scales` None are ones."""
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
@@ -40,7 +40,7 @@ def add_rows(_typing: Any, vector: Any, matrix: Any, which: Any, scales: Any, be
 
 
 @numba.extending.intrinsic
-def add_to_rows(_typing: Any, vector: Any, matrix: Any, which: Any, scales: Any, begin: Any, end: Any) -> Any:  # noqa: ARG001
+def add_to_rows(_typing: Any, vector: Any, matrix: Any, which: Any, scales: Any, begin: Any, end: Any) -> Any:  # noqa: ARG001 (`emit` gets their values)
     """matrix[which[e], :] += scales[e] * vector[:] for begin <= e < end; `scales` None are ones."""
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
