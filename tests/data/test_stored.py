@@ -1,6 +1,8 @@
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,9 @@ from hypothesis import strategies as st
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 
 from ranvier.data import EventRules, Labelled, LabelledSpikes, SpikeFile, StoredSpikes, collate_labelled
-from ranvier.data.assemble import Grid, continuous, on_grid
+from ranvier.data.assemble import Grid, continuous, on_grid, samples_on_grid
 from ranvier.data.events import clean
+from ranvier.data.kept import Kept
 from ranvier.errors import DataError
 from ranvier.spikes import Spikes
 from tests.data.spike_files import random_samples, write_spikes
@@ -115,7 +118,9 @@ SAMPLES = st.lists(
 def test_the_grid_is_that_of_spikes_on_grid(samples, dt, coincident):
     found = clean(events_of(samples), EventRules(), duration=1.0, n_units=3, where="FILE")
     expected = continuous(found, 3, 1.0).on_grid(dt, coincident=coincident)
-    inputs, counts = on_grid(found, 3, Grid(dt, coincident, expected.n_steps))
+    grid = Grid(dt, coincident, expected.n_steps)
+    on_it = samples_on_grid(found, 3, grid)
+    inputs = on_grid(on_it, 3, grid)
     assert same(inputs, expected)
     assert inputs.record == expected.record
     kept = {}
@@ -124,8 +129,10 @@ def test_the_grid_is_that_of_spikes_on_grid(samples, dt, coincident):
             step = round(time / dt)
             if step < expected.n_steps:
                 kept[number, step, unit] = kept.get((number, step, unit), 0) + 1
-    assert counts.past_grid == sum(map(len, samples)) - sum(kept.values())
-    assert counts.coincident == sum(kept.values()) - len(kept)
+    assert [sample.dropped for sample in on_it] == [
+        len(sample) - sum(times for (of, _, _), times in kept.items() if of == number)
+        for number, sample in enumerate(samples)
+    ]
 
 
 @pytest.mark.parametrize("coincident", ["sum", "one"])
@@ -134,14 +141,17 @@ def test_the_grid_is_right_for_hundreds_of_events_in_a_step(coincident):
     samples = [sorted(zip(random.random(900), random.integers(0, 500, 900), strict=True)) for _ in range(3)]
     found = clean(events_of(samples), EventRules(), duration=1.0, n_units=500, where="FILE")
     expected = continuous(found, 500, 1.0).on_grid(0.25, coincident=coincident)
-    assert same(on_grid(found, 500, Grid(0.25, coincident, expected.n_steps))[0], expected)
+    grid = Grid(0.25, coincident, expected.n_steps)
+    assert same(on_grid(samples_on_grid(found, 500, grid), 500, grid), expected)
 
 
 def test_the_grid_is_right_where_cells_are_more_than_32_bits_count():
     samples = [[(0.0, 0), (0.5, 2**20 - 1), (0.5, 2**20 - 1), (0.75, 2)], [(0.25, 2**20 - 1)]] * 2
-    found = clean(events_of(samples, units_dtype=np.int64), EventRules(), duration=1.0, n_units=2**20, where="FILE")
-    expected = continuous(found, 2**20, 1.0).on_grid(1e-3, coincident="sum")
-    assert same(on_grid(found, 2**20, Grid(1e-3, "sum", 1000))[0], expected)
+    found = clean(events_of(samples, units_dtype=np.int64), EventRules(), duration=4.096, n_units=2**20, where="FILE")
+    grid = Grid(1e-3, "sum", 2**12)
+    expected = continuous(found, 2**20, 4.096).on_grid(1e-3, coincident="sum")
+    assert samples_on_grid(found, 2**20, grid)[0].cells.dtype == np.int64
+    assert same(on_grid(samples_on_grid(found, 2**20, grid), 2**20, grid), expected)
     assert expected.amplitudes.max() == 2
 
 
@@ -181,8 +191,49 @@ def test_what_is_dropped_is_counted_in_each_batch_and_of_all_samples(tmp_path):
         strict[0:2]
 
 
+def test_what_was_put_on_a_grid_once_is_not_read_again(make, monkeypatch):
+    rows, original = [], SpikeFile.read
+    monkeypatch.setattr(SpikeFile, "read", lambda file, samples: rows.extend(samples) or original(file, samples))
+    data = make().on_grid(0.01, coincident="one")
+    for again in (data, data.select([5, 4, 3]).select([1, 2]), data.on_grid(0.02, coincident="one")):
+        again[:]
+    assert rows == list(range(N_SAMPLES))
+    assert same(data[[4, 3]].inputs, make().on_grid(0.01, coincident="one")[[4, 3]].inputs)
+    make()[0], make()[0]  # in continuous time nothing is kept
+    assert rows[-2:] == [0, 0]
+    n_read = len(rows)
+    other = replace(data, grids=(), duration=0.5).on_grid(0.01, coincident="one")
+    assert other[3].inputs.duration == 0.5
+    assert len(rows) == n_read + 1
+
+
+def test_no_more_is_kept_than_there_is_room_for(make, monkeypatch):
+    rows, original = [], SpikeFile.read
+    monkeypatch.setattr(SpikeFile, "read", lambda file, samples: rows.extend(samples) or original(file, samples))
+    whole = make().on_grid(0.01, coincident="one")
+    expected = whole[:].inputs
+    for most in (0, whole.kept.size // 3, whole.kept.size - 1, whole.kept.size):
+        data = make(kept=Kept(most)).on_grid(0.01, coincident="one")
+        data[:]
+        rows.clear()
+        assert same(data[:].inputs, expected)
+        assert len(rows) == N_SAMPLES - len(data.kept)
+        assert data.kept.size <= most
+        assert (len(data.kept) > 0) == (most > 0)
+        assert (rows == []) == (most == whole.kept.size)
+    assert len(pickle.loads(pickle.dumps(whole)).kept) == 0
+    assert len(whole.kept) == N_SAMPLES
+
+
+@pytest.mark.parametrize("most", [-1, 1.5, True])
+@pytest.mark.usefixtures("as_users_run_it")
+def test_room_that_is_no_number_of_bytes_is_refused(most):
+    with pytest.raises(ValueError, match=f"`most` of Kept must be a whole number of bytes >= 0. Got {most}"):
+        Kept(most)
+
+
 def test_many_samples_are_read_in_pieces(make, monkeypatch):
-    data = make().on_grid(0.02, coincident="one")
+    data = make(kept=Kept(0)).on_grid(0.02, coincident="one")
     whole, counts = data[:].inputs, data.count_events()
     assert counts.events > whole.n_events > 0
     pieces, original = [], SpikeFile.read
@@ -234,14 +285,15 @@ def _only(batch):
 
 GROWTH = """
 import os, sys, torch
-from ranvier.data import SpikeFile, StoredSpikes
+from ranvier.data import Kept, SpikeFile, StoredSpikes
 
 def peak():
     with open("/proc/self/status") as lines:
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
 
 file = SpikeFile(sys.argv[1])
-data = StoredSpikes(file, torch.arange(len(file)), 20, 700, 1.4).on_grid(1e-3, coincident="one")
+whole = StoredSpikes(file, torch.arange(len(file)), 20, 700, 1.4, kept=Kept(int(sys.argv[2])))
+data = whole.on_grid(1e-3, coincident="one")
 batches = torch.randperm(len(data)).split(16)
 seen = data[batches[0]].inputs.n_events  # what one batch needs is taken
 before = peak()
@@ -251,8 +303,9 @@ print(before, peak() - before, seen)
 """
 
 
-def _grown(path: Path) -> tuple[int, int]:
-    ran = subprocess.run([sys.executable, "-c", GROWTH, str(path)], capture_output=True, text=True, check=False)
+def _grown(path: Path, kept: int) -> tuple[int, int]:
+    command = [sys.executable, "-c", GROWTH, str(path), str(kept)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     _, grown, seen = map(int, ran.stdout.split())
     return grown, seen
@@ -265,13 +318,14 @@ def _big_file(path: Path, n_samples: int) -> Path:
     return write_spikes(path, [(times, units)] * n_samples, np.arange(n_samples) % 20)
 
 
+@pytest.mark.parametrize("kept", [0, 20_000_000])
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
-def test_memory_does_not_grow_with_the_file(tmp_path):
+def test_memory_does_not_grow_with_the_file_beyond_what_may_be_kept(tmp_path, kept):
     path = _big_file(tmp_path / "big.h5", 1500)
     assert path.stat().st_size > 45e6
-    grown, seen = _grown(path)
+    grown, seen = _grown(path, kept)
     assert seen > 1500 * 7000
-    assert grown < 15e6
+    assert grown < 15e6 + kept
 
 
 @pytest.mark.slow
@@ -279,6 +333,6 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
 def test_memory_does_not_grow_with_a_file_of_the_size_of_shd(tmp_path):
     path = _big_file(tmp_path / "big.h5", 8156)
     assert path.stat().st_size > 250e6
-    grown, seen = _grown(path)
+    grown, seen = _grown(path, 0)
     assert seen > 8156 * 7000
     assert grown < 20e6

@@ -8,6 +8,7 @@ from ranvier.data.events import EventCounts, EventRules
 from ranvier.data.fsdd import FSDD_OFFICIAL, Recording, Recordings, fsdd_recordings, load_fsdd
 from ranvier.data.heidelberg import load_shd, load_ssc
 from ranvier.data.idx import read_idx
+from ranvier.data.kept import Kept
 from ranvier.data.labelled import Labelled, LabelledSpikes, Splits, collate_labelled
 from ranvier.data.load import load_spikes
 from ranvier.data.mnist import load_fashion_mnist, load_mnist
@@ -26,6 +27,7 @@ __all__ = [
     "EventCounts",
     "EventRules",
     "JitterTimes",
+    "Kept",
     "Labelled",
     "LabelledSpikes",
     "Recording",

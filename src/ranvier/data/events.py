@@ -91,12 +91,14 @@ class Clean(NamedTuple):
         times: float32 [E], in 0 to the duration, ascending within a sample.
         units: int32 [E], below the number of units.
         offsets: int64 [B+1].
+        lengths: int64 [B], events of each sample as they were in the file.
         counts: what was found.
     """
 
     times: np.ndarray
     units: np.ndarray
     offsets: np.ndarray
+    lengths: np.ndarray
     counts: EventCounts
 
 
@@ -160,4 +162,4 @@ def clean(events: Events, rules: EventRules, *, duration: float, n_units: int, w
     counts = EventCounts(
         samples=len(events.lengths), events=events.times.size, empty=int((np.diff(offsets) == 0).sum()), **found
     )
-    return Clean(times, units, offsets, counts)
+    return Clean(times, units, offsets, events.lengths, counts)

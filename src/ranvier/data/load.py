@@ -7,6 +7,7 @@ from os import PathLike
 import torch
 
 from ranvier.data.events import EventRules
+from ranvier.data.kept import Kept
 from ranvier.data.labelled import Splits
 from ranvier.data.spike_file import SpikeFile
 from ranvier.data.split import ByRatio, Parts, SplitRule
@@ -24,6 +25,7 @@ def load_spikes(
     test: str | PathLike[str] | None = None,
     n_units: int = CHANNELS,
     rules: EventRules | None = None,
+    kept: Kept | None = None,
 ) -> Splits[StoredSpikes]:
     """Splits of a file of labelled spikes, of which only the batches asked for are read.
 
@@ -37,6 +39,7 @@ def load_spikes(
         n_units: number of channels.
         rules: what becomes of events that are not finite, negative, late or unsorted; by default they are left out,
             or sorted, and counted.
+        kept: how much of what was put on a grid stays in memory for later epochs; by default up to 512 MiB.
 
     Returns:
         Splits whose inputs have `unit_shape` (n_units,), in continuous time. Classes are as many as `extra/keys`
@@ -53,7 +56,7 @@ def load_spikes(
         raise ValueError(
             f"`split` of load_spikes must leave no sample for test, because `test` is given. Got {len(parts.test)}."
         )
-    return stored_splits(file, parts, tested, duration=duration, n_units=n_units, rules=rules)
+    return stored_splits(file, parts, tested, duration=duration, n_units=n_units, rules=rules, kept=kept)
 
 
 def stored_splits(
@@ -66,6 +69,7 @@ def stored_splits(
     n_units: int = CHANNELS,
     n_classes: int | None = None,
     rules: EventRules | None = None,
+    kept: Kept | None = None,
 ) -> Splits[StoredSpikes]:
     """Parts of one file, with the whole of other files as test and validation set where there are any."""
     files = [each for each in (file, validated, tested) if each is not None]
@@ -77,8 +81,10 @@ def stored_splits(
         if int(each.labels.max()) >= n_classes:
             raise DataError(f"{each} must have labels in 0 to {n_classes - 1}. Got {int(each.labels.max())}.")
 
+    kept = Kept() if kept is None else kept  # one for all parts
+
     def stored(source: SpikeFile | None, part: torch.Tensor) -> StoredSpikes:
         samples = part if source is None else torch.arange(len(source))
-        return StoredSpikes(source or file, samples, n_classes, n_units, duration, rules or EventRules())
+        return StoredSpikes(source or file, samples, n_classes, n_units, duration, rules or EventRules(), kept=kept)
 
     return Splits(stored(None, parts.train), stored(validated, parts.validation), stored(tested, parts.test))

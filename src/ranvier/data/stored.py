@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ranvier.data import assemble
-from ranvier.data.events import EventCounts, EventRules, clean
+from ranvier.data.events import Clean, EventCounts, EventRules, clean
+from ranvier.data.kept import Kept
 from ranvier.data.labelled import LabelledSpikes
 from ranvier.data.spike_file import SpikeFile
 from ranvier.spikes import Spikes, collate
@@ -30,7 +31,8 @@ class StoredSpikes(Dataset["LabelledSpikes"]):
     """Samples of a `SpikeFile` and their classes. Takes the place of `LabelledSpikes` in `fit` and `evaluate`.
 
     Indexing reads the samples asked for and gives them as `LabelledSpikes`, `select` gives others of the same file
-    without reading any, `on_grid` takes effect when a batch is read. Only labels are in memory. What a batch lacks of
+    without reading any, `on_grid` takes effect when a batch is read. Labels are in memory, and so many samples on a
+    grid as `kept` has room for, 4 bytes an event, so that later epochs need not read them again. What a batch lacks of
     what the file holds is counted in its `inputs.record.dropped`; `count_events` looks at all samples.
 
     Made by `load_spikes` and its relatives; a torch data set like `LabelledSpikes`, for loaders with workers too.
@@ -45,6 +47,7 @@ class StoredSpikes(Dataset["LabelledSpikes"]):
         grids: one for each `on_grid`, the first one first.
         device: where batches go.
         held_out: whether this is a test set, on which nothing is chosen: `fit` refuses it.
+        kept: samples on a grid that are in memory; all that is selected from this share them.
 
     Raises:
         ValueError: at construction, if `n_units` or `duration` fit no Spikes.
@@ -59,6 +62,7 @@ class StoredSpikes(Dataset["LabelledSpikes"]):
     grids: tuple[assemble.Grid, ...] = ()
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     held_out: bool = False
+    kept: Kept = field(default_factory=Kept, repr=False)
 
     def __post_init__(self) -> None:
         Spikes.from_samples([], unit_shape=self.n_units, duration=self.duration)  # refuses what no batch could have
@@ -87,7 +91,7 @@ class StoredSpikes(Dataset["LabelledSpikes"]):
             DataError: the file is damaged, or holds what `rules` want raised.
         """
         samples = self.samples[selection(indices, len(self), self.samples.device)]
-        inputs, _ = self._load(samples.numpy())
+        inputs = self._inputs(samples.numpy())
         batch = LabelledSpikes(inputs, self.file.labels[samples], self.n_classes, self.held_out)
         return batch if self.device == samples.device else batch.to(self.device)
 
@@ -97,7 +101,7 @@ class StoredSpikes(Dataset["LabelledSpikes"]):
 
     def on_grid(self, dt: float, *, coincident: Literal["sum", "one"]) -> StoredSpikes:
         """The same samples on a grid of `dt` seconds: see `Spikes.on_grid`. Nothing is read."""
-        nothing, _ = self._load(np.zeros(0, dtype=np.int64))
+        nothing = self._inputs(np.zeros(0, dtype=np.int64))
         grid = assemble.Grid(dt, coincident, nothing.on_grid(dt, coincident=coincident).n_steps)
         return replace(self, grids=(*self.grids, grid))
 
@@ -119,23 +123,39 @@ class StoredSpikes(Dataset["LabelledSpikes"]):
         Raises:
             DataError: as for reading a batch.
         """
-        return sum((self._load(part)[1] for part in _pieces(self.samples.numpy())), EventCounts())
+        return sum((self._counts(part) for part in _pieces(self.samples.numpy())), EventCounts())
 
-    def _load(self, samples: np.ndarray) -> tuple[Spikes, EventCounts]:
-        """Samples of the file on the grid, if there is one, and what was found in them; many are joined from pieces."""
+    def _inputs(self, samples: np.ndarray) -> Spikes:
+        """Samples of the file, on the grid if there is one; many are joined from pieces."""
         if len(samples) > _AT_ONCE:
-            inputs, counts = zip(*(self._load(piece) for piece in _pieces(samples)), strict=True)
-            return collate(inputs), sum(counts, EventCounts())
-        found = clean(
-            self.file.read(samples), self.rules, duration=self.duration, n_units=self.n_units, where=self.file.path
-        )
+            return collate([self._inputs(piece) for piece in _pieces(samples)])
         if not self.grids:
-            return assemble.continuous(found, self.n_units, self.duration), found.counts
+            return assemble.continuous(self._clean(samples), self.n_units, self.duration)
         first, *others = self.grids
-        inputs, counts = assemble.on_grid(found, self.n_units, first)
+        what = (self.file.path, self.rules, self.duration, self.n_units, first)
+        keys = [(what, sample) for sample in samples.tolist()]
+        found = self.kept.get(keys, lambda missing: self._on_first_grid(samples[missing]))
+        inputs = assemble.on_grid(found, self.n_units, first)
         for grid in others:
             inputs = inputs.on_grid(grid.dt, coincident=grid.coincident)
-        return inputs, counts
+        return inputs
+
+    def _counts(self, samples: np.ndarray) -> EventCounts:
+        found = self._clean(samples)
+        if not self.grids:
+            return found.counts
+        on_grid = assemble.samples_on_grid(found, self.n_units, self.grids[0])
+        n_cells = sum(sample.cells.size for sample in on_grid)
+        n_events = assemble.on_grid(on_grid, self.n_units, self.grids[0]).n_events
+        return replace(found.counts, past_grid=found.times.size - n_cells, coincident=n_cells - n_events)
+
+    def _on_first_grid(self, samples: np.ndarray) -> list[assemble.Sample]:
+        return assemble.samples_on_grid(self._clean(samples), self.n_units, self.grids[0])
+
+    def _clean(self, samples: np.ndarray) -> Clean:
+        return clean(
+            self.file.read(samples), self.rules, duration=self.duration, n_units=self.n_units, where=self.file.path
+        )
 
 
 def _pieces(samples: np.ndarray) -> list[np.ndarray]:

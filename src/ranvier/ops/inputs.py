@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ranvier.neurons import Dynamics
 from ranvier.spikes import Spikes, ragged
 
 if TYPE_CHECKING:
-    from ranvier.ops.clocked.cpu import EventList, Gradients
+    from ranvier.ops.clocked.cpu import EventList
 
 
 def choose(backend: str, weights: Tensor) -> str:
@@ -127,52 +126,17 @@ def delays(
     return Delays(given.to(weights.dtype), steps.to(torch.int32))
 
 
-class InputGradients(NamedTuple):
-    """Gradients in the order of the ops' tensor arguments; None where not asked for."""
-
-    times: Tensor | None
-    amplitudes: Tensor | None
-    far: Tensor | None
-    w_in: Tensor | None
-    w_rec: Tensor | None
-    propagator: Tensor | None
-    drift: Tensor | None
-    threshold: Tensor | None
-    jump: Tensor | None
-    initial: Tensor | None
-    d_in: Tensor | None
-    d_rec: Tensor | None
+def of_units(values: NDArray[Any], per_unit: bool, real: torch.dtype) -> Tensor:
+    """A gradient by unit [..., N] as that of the numbers: unit first, or summed where units share them."""
+    tensor = torch.from_numpy(values)
+    return (tensor.movedim(-1, 0) if per_unit else tensor.sum(-1)).to(real)
 
 
-def gradients(
-    found: Gradients, needs: Mapping[str, bool], dynamics: Dynamics, w_in: Tensor, far_is_dense: bool, delayed: bool
-) -> InputGradients:
-    """The kernels' gradients as tensors shaped like the arguments they belong to.
+def of_silent(far: NDArray[Any], mu: NDArray[Any], w_in: Tensor, dense: bool, delayed: bool) -> Tensor:
+    """The gradient of silent input cells: of those listed, or of all, from the adjoint of arrivals `mu` [T, B, N].
 
-    Where the silent cells of the input are dense, their gradient follows from the adjoint of arrivals, unless these
-    are `delayed`: then the kernel has gathered it.
+    Where arrivals are `delayed` the kernel has gathered it, and `mu` is the gradient already.
     """
-    per_unit = dynamics.structure.per_unit
-
-    def of_units(values: NDArray[Any]) -> Tensor:
-        tensor = torch.from_numpy(values)
-        return (tensor.movedim(-1, 0) if per_unit else tensor.sum(-1)).to(w_in.dtype)
-
-    far = None
-    if needs["far"]:
-        far = torch.from_numpy(found.mu if far_is_dense else found.far)
-        far = far @ w_in.T if far_is_dense and not delayed else far
-    return InputGradients(
-        times=torch.from_numpy(found.times) if needs["times"] else None,
-        amplitudes=torch.from_numpy(found.amplitudes) if needs["amplitudes"] else None,
-        far=far,
-        w_in=torch.from_numpy(found.w_in) if needs["w_in"] else None,
-        w_rec=torch.from_numpy(found.w_rec) if needs.get("w_rec") else None,
-        propagator=of_units(found.propagator) if needs["propagator"] else None,
-        drift=of_units(found.drift) if needs["drift"] else None,
-        threshold=of_units(found.threshold) if needs.get("threshold") else None,
-        jump=of_units(found.jump) if needs.get("jump") else None,
-        initial=torch.from_numpy(found.initial) if needs["initial"] else None,
-        d_in=torch.from_numpy(found.d_in) if needs["d_in"] else None,
-        d_rec=torch.from_numpy(found.d_rec) if needs.get("d_rec") else None,
-    )
+    if not dense:
+        return torch.from_numpy(far)
+    return torch.from_numpy(mu) if delayed else torch.from_numpy(mu) @ w_in.T

@@ -28,7 +28,7 @@ def add_rows(_typing: Any, vector: Any, matrix: Any, which: Any, scales: Any, be
         rows = _Rows(context, builder, signature.args, values)
         for width, columns in rows.stretches():
             sums = [code.alloca_once_value(builder, rows.load(rows.vector, column, width)) for column in columns]
-            with rows.events() as (start, scale):
+            with rows.events() as (_, start, scale):
                 for column, kept in zip(columns, sums, strict=True):
                     term = rows.load(rows.matrix, builder.add(start, column), width)
                     builder.store(rows.sum(builder.load(kept), term, scale), kept)
@@ -47,7 +47,7 @@ def add_to_rows(_typing: Any, vector: Any, matrix: Any, which: Any, scales: Any,
         rows = _Rows(context, builder, signature.args, values)
         for width, columns in rows.stretches():
             terms = [rows.load(rows.vector, column, width) for column in columns]
-            with rows.events() as (start, scale):
+            with rows.events() as (_, start, scale):
                 for column, term in zip(columns, terms, strict=True):
                     place = builder.add(start, column)
                     rows.store(rows.sum(rows.load(rows.matrix, place, width), term, scale), rows.matrix, place)
@@ -56,8 +56,36 @@ def add_to_rows(_typing: Any, vector: Any, matrix: Any, which: Any, scales: Any,
     return numba.types.void(vector, matrix, which, scales, numba.int64, numba.int64), emit
 
 
+@numba.extending.intrinsic
+def dot_rows(_typing: Any, vector: Any, matrix: Any, which: Any, products: Any, begin: Any, end: Any) -> Any:  # noqa: ARG001 (`emit` gets their values)
+    """products[e] = the product of matrix[which[e], :] and vector, for begin <= e < end."""
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        rows = _Rows(context, builder, (*signature.args[:3], numba.types.none), (*values[:3], None, *values[4:]))
+        products = context.make_array(signature.args[3])(context, builder, values[3]).data
+        with rows.events() as (event, start, _):
+            total = code.alloca_once_value(builder, products.type.pointee(0))
+            for width, columns in rows.stretches():
+                terms = [
+                    builder.fmul(
+                        rows.load(rows.matrix, builder.add(start, column), width),
+                        rows.load(rows.vector, column, width),
+                        flags=_LOOSE,
+                    )
+                    for column in columns
+                ]
+                both = terms[0]
+                for term in terms[1:]:
+                    both = builder.fadd(both, term, flags=_LOOSE)
+                builder.store(rows.reduced(both, builder.load(total)), total)
+            builder.store(builder.load(total), builder.gep(products, [event]))
+        return context.get_dummy_value()
+
+    return numba.types.void(vector, matrix, which, products, numba.int64, numba.int64), emit
+
+
 class _Rows:
-    """What both write into a kernel."""
+    """What they all write into a kernel."""
 
     def __init__(self, context: Any, builder: Any, types: Any, values: Any) -> None:
         def array(index: int) -> Any:
@@ -81,13 +109,13 @@ class _Rows:
             done = builder.add(done, builder.mul(fitting, size))
 
     @contextmanager
-    def events(self) -> Iterator[tuple[Any, Any]]:
-        """A loop over the events: where the row begins, and its scale or None."""
+    def events(self) -> Iterator[tuple[Any, Any, Any]]:
+        """A loop over the events: their numbers, where the row begins, and its scale or None."""
         builder, step = self.builder, self.begin.type(1)
         with code.for_range_slice(builder, self.begin, self.end, step) as (event, _):
             unit = builder.sext(builder.load(builder.gep(self.which, [event])), event.type)
             scale = None if self.scales is None else builder.load(builder.gep(self.scales, [event]))
-            yield builder.mul(unit, self.n_columns), scale
+            yield event, builder.mul(unit, self.n_columns), scale
 
     def load(self, array: Any, place: Any, width: int) -> Any:
         """`width` numbers from `place` on."""
@@ -110,6 +138,16 @@ class _Rows:
             spread = builder.insert_element(one, scale, llvmlite.ir.IntType(32)(0))
             term = builder.fmul(builder.shuffle_vector(spread, one, lanes), term, flags=_LOOSE)
         return builder.fadd(value, term, flags=_LOOSE)
+
+    def reduced(self, vector: Any, value: Any) -> Any:
+        """A value and the numbers of a vector, in any order."""
+        kind, name = value.type, "f64" if isinstance(value.type, llvmlite.ir.DoubleType) else "f32"
+        function = code.get_or_insert_function(
+            self.builder.module,
+            llvmlite.ir.FunctionType(kind, [kind, vector.type]),
+            f"llvm.vector.reduce.fadd.v{vector.type.count}{name}",
+        )
+        return self.builder.call(function, [value, vector], fastmath=_LOOSE)
 
     def _pointer(self, array: Any, place: Any, kind: Any) -> Any:
         return self.builder.bitcast(self.builder.gep(array, [place]), kind.as_pointer())

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ranvier.neurons import Structure
 from ranvier.neurons.dynamics import FOREVER
 from ranvier.ops import threads
-from ranvier.ops.compile import kernel
+from ranvier.ops.compile import shareable
 from ranvier.ops.parts import offsets_from, total
 
 Array = NDArray[Any]
@@ -67,7 +67,7 @@ class Plan:
     Attributes:
         structure: the neuron's.
         recurrent: whether there are recurrent weights.
-        method: "eventprop", "surrogate", or "none" for integrators without a threshold.
+        method: "eventprop" or "surrogate".
         support: "none", "compact" or "dense".
         through_reset, through_recurrence: see `Surrogate`.
         forced: whether spikes are given.
@@ -119,7 +119,7 @@ class Plan:
             "flows": structure.flows,
             "drifts": structure.drifts,
             "raising": tuple(s for s, raises in enumerate(structure.raising) if raises),
-            "jumps": tuple(s for s, moves in enumerate(structure.jumps) if moves and self.method != "none"),
+            "jumps": tuple(s for s, moves in enumerate(structure.jumps) if moves),
             "levels": self.levels,
             "per_unit": structure.per_unit,
             "recurrent": self.recurrent,
@@ -128,7 +128,6 @@ class Plan:
             "forever": FOREVER,
             "delayed_in": delays.into is not None,
             "delayed_rec": delays.own is not None,
-            "spiking": self.method != "none",
             "support": self.support,
             "real": f"np.{self.dtype}",
         }
@@ -144,7 +143,7 @@ class Emitted:
         ends: slope at the end of the spike's hold (EventProp with a refractory time), 0 where it does not end.
         first_ends: the same for the hold that a unit began with [B, N].
         support: silent cells with their V, compact only.
-        trace: V [T, B, N] for dense support and integrators.
+        trace: V [T, B, N] for dense support.
         raised: how far the threshold was raised at spikes, support cells and in the trace, where the plan has `levels`;
             and at spikes how fast, in the units of the slope (EventProp).
         final: [S, B, N].
@@ -182,13 +181,12 @@ def forward(
 ) -> Emitted:
     """Run every sample, chunk by chunk. Shapes: amplitudes [E], w_in [n_in, N], w_rec [N, N], initial [S, B, N]."""
     real, n_samples, n_units = w_in.dtype, events.offsets.size - 1, w_in.shape[1]
-    run = kernel(
+    run = shareable(
         _PACKAGE,
         "forward.py.jinja",
         plan.options(delays, forced=plan.forced, keep="slope" if plan.method == "eventprop" else "membrane"),
     )
-    traced = plan.support == "dense" or plan.method == "none"
-    trace = np.empty((n_steps, n_samples, n_units) if traced else (0, 0, 0), real)
+    trace = np.empty((n_steps, n_samples, n_units) if plan.support == "dense" else (0, 0, 0), real)
     raised_trace = np.empty(trace.shape if plan.levels else (0, 0, 0), real)
     final = np.empty((plan.n_states, n_samples, n_units), real)
     counts, support_counts = np.zeros((2, n_samples), np.int64)
@@ -198,45 +196,38 @@ def forward(
     first_ends = np.zeros((n_samples, n_units) if ends else (0, 0), real)
     delayed = _delayed(plan, delays)
     ranges = threads.chunks(n_samples)
-    parts: list[_Buffers] = [None] * len(ranges)  # pyright: ignore[reportAssignmentType]
-
-    def task(index: int) -> None:
-        first, last = ranges[index]
-        buffers = _Buffers(plan, real, n_units, n_steps, last - first)
-        parts[index] = buffers
-        progress = np.array([first, 0, 0, 0], np.int64)
-        while True:
-            run(
-                progress[0], last, n_steps,
-                *events, amplitudes, w_in, recurrent,
-                numbers.propagator, numbers.drift, numbers.threshold, numbers.lower,
-                numbers.slope_row, numbers.slope_offset,
-                initial, final, *wanted,
-                counts, buffers.steps, buffers.units, buffers.values,
-                support_counts, buffers.support_steps, buffers.support_units, buffers.support_values,
-                trace, progress,
-                *((numbers.hold, buffers.ends, first_ends) if plan.holds else ()), *delayed,
-                *_jump(plan, numbers.jump),
-                *((numbers.rise_row, numbers.rise_offset, *buffers.raised(), raised_trace) if plan.levels else ()),
-            )  # fmt: skip
-            if progress[0] == last:
-                break
-            buffers.grow()
-        buffers.trim(int(progress[1]), int(progress[2]))
-        buffers.consumed = int(progress[3])
-
-    threads.run(task, len(ranges))
+    buffers = _Buffers(plan, real, n_units * n_steps, n_units, ranges)
+    progress = buffers.progress
+    while True:
+        threads.spread(
+            run, ranges,
+            n_steps, *events, amplitudes, w_in, recurrent,
+            numbers.propagator, numbers.drift, numbers.threshold, numbers.lower,
+            numbers.slope_row, numbers.slope_offset,
+            initial, final, *wanted,
+            counts, buffers.steps, buffers.units, buffers.values,
+            support_counts, buffers.support_steps, buffers.support_units, buffers.support_values,
+            trace, progress,
+            *((numbers.hold, buffers.ends, first_ends) if plan.holds else ()), *delayed,
+            *_jump(plan, numbers.jump),
+            *((numbers.rise_row, numbers.rise_offset, *buffers.raised(), raised_trace) if plan.levels else ()),
+        )  # fmt: skip
+        if buffers.done:
+            break
+        buffers.grow()
     return Emitted(
-        spikes=EventList(offsets_from(counts), _join(parts, "steps"), _join(parts, "units")),
-        values=_join(parts, "values"),
-        ends=_join(parts, "ends"),
+        spikes=EventList(offsets_from(counts), buffers.joined("steps"), buffers.joined("units")),
+        values=buffers.joined("values"),
+        ends=buffers.joined("ends"),
         first_ends=first_ends,
-        support=EventList(offsets_from(support_counts), _join(parts, "support_steps"), _join(parts, "support_units")),
-        support_values=_join(parts, "support_values"),
+        support=EventList(
+            offsets_from(support_counts), buffers.joined("support_steps"), buffers.joined("support_units")
+        ),
+        support_values=buffers.joined("support_values"),
         trace=trace,
-        raised=(_join(parts, "levels"), _join(parts, "rises"), _join(parts, "support_levels"), raised_trace),
+        raised=(buffers.joined("levels"), buffers.joined("rises"), buffers.joined("support_levels"), raised_trace),
         final=final,
-        consumed=sum(part.consumed for part in parts),
+        consumed=int(progress[:, 3].sum()),
     )
 
 
@@ -245,38 +236,50 @@ _PER_CELL = ("support_steps", "support_units", "support_values", "support_levels
 
 
 class _Buffers:
-    """Room for one chunk's spikes and support, doubled when it runs out. The kernel resumes at the sample it left."""
+    """Room for each chunk's spikes and support [chunks, ...], doubled when one has run out.
 
-    def __init__(self, plan: Plan, real: Any, n_units: int, n_steps: int, n_samples: int) -> None:
-        cells = n_units * n_steps * n_samples
-        spikes = 0 if plan.method == "none" else cells // 16 + n_units
-        support = cells // 6 + n_units if plan.support == "compact" else 0
-        self.steps, self.units = np.empty((2, spikes), np.int32)
-        self.values = np.empty(spikes, real)
-        self.ends = np.empty(spikes if plan.holds and plan.method == "eventprop" else 0, real)
-        self.support_steps, self.support_units = np.empty((2, support), np.int32)
-        self.support_values = np.empty(support, real)
-        self.levels = np.empty(spikes if plan.levels else 0, real)
-        self.rises = np.empty(spikes if plan.levels and plan.method == "eventprop" else 0, real)
-        self.support_levels = np.empty(support if plan.levels else 0, real)
-        self.consumed = 0
+    `progress` int64 [chunks, 4] says for each chunk at which sample to go on, how many spikes and cells of support are
+    written, and how many input events were used.
+    """
+
+    def __init__(self, plan: Plan, real: Any, cells: int, n_units: int, ranges: list[tuple[int, int]]) -> None:
+        n, longest = len(ranges), max(last - first for first, last in ranges)
+        spikes = cells * longest // 16 + n_units
+        support = cells * longest // 6 + n_units if plan.support == "compact" else 0
+        exact = plan.method == "eventprop"
+        self.steps, self.units = np.empty((2, n, spikes), np.int32)
+        self.values = np.empty((n, spikes), real)
+        self.ends = np.empty((n, spikes if plan.holds and exact else 0), real)
+        self.support_steps, self.support_units = np.empty((2, n, support), np.int32)
+        self.support_values = np.empty((n, support), real)
+        self.levels = np.empty((n, spikes if plan.levels else 0), real)
+        self.rises = np.empty((n, spikes if plan.levels and exact else 0), real)
+        self.support_levels = np.empty((n, support if plan.levels else 0), real)
+        self.progress = np.zeros((n, 4), np.int64)
+        self.progress[:, 0] = [first for first, _ in ranges]
+        self._last = np.array([last for _, last in ranges])
+
+    @property
+    def done(self) -> bool:
+        """Whether every chunk came to its end."""
+        return bool((self.progress[:, 0] == self._last).all())
 
     def raised(self) -> tuple[Array, Array, Array]:
         """How far the threshold was raised at spikes, how fast, and at support cells."""
         return self.levels, self.rises, self.support_levels
 
     def grow(self) -> None:
+        """Twice the room; what is written stays."""
         for name in (*_PER_SPIKE, *_PER_CELL):
             old = getattr(self, name)
-            new = np.empty(2 * old.size, old.dtype)
-            new[: old.size] = old
+            new = np.empty((len(old), 2 * old.shape[1]), old.dtype)
+            new[:, : old.shape[1]] = old
             setattr(self, name, new)
 
-    def trim(self, n_spikes: int, n_support: int) -> None:
-        for name in _PER_SPIKE:
-            setattr(self, name, getattr(self, name)[:n_spikes])
-        for name in _PER_CELL:
-            setattr(self, name, getattr(self, name)[:n_support])
+    def joined(self, name: str) -> Array:
+        """What was written, chunk after chunk."""
+        written = self.progress[:, 1 if name in _PER_SPIKE else 2]
+        return np.concatenate([chunk[:n] for chunk, n in zip(getattr(self, name), written, strict=True)])
 
 
 def _delayed(plan: Plan, delays: Delays) -> tuple[Any, ...]:
@@ -287,23 +290,18 @@ def _delayed(plan: Plan, delays: Delays) -> tuple[Any, ...]:
 
 def _jump(plan: Plan, *arrays: Array) -> tuple[Array, ...]:
     """The kernels' arguments about what a spike adds to the unit's own states, where it does."""
-    return arrays if any(plan.structure.jumps) and plan.method != "none" else ()
-
-
-def _join(parts: list[_Buffers], name: str) -> Array:
-    return np.concatenate([getattr(part, name) for part in parts])
+    return arrays if any(plan.structure.jumps) else ()
 
 
 @dataclass(frozen=True)
 class Cotangents:
-    """Incoming gradients: per emitted spike (times, amplitudes, marks), support, trace [T, B, N], final state."""
+    """Incoming gradients: per emitted spike (times, amplitudes, marks), of the support, and of the final state."""
 
     times: Array
     amplitudes: Array
     marks: Array
     support: Array
     dense: Array
-    trace: Array
     final: Array
 
 
@@ -373,7 +371,7 @@ def backward(
     real, n_samples, n_units = w_in.dtype, events.offsets.size - 1, w_in.shape[1]
     dense = plan.support == "dense" and plan.recurrent and plan.through_recurrence and not wanted.flow
     blocked = dense and delays.own is None
-    run = kernel(
+    run = shareable(
         _PACKAGE,
         "backward.py.jinja",
         plan.options(
@@ -415,25 +413,21 @@ def backward(
     recurrent = np.empty((0, n_units), real) if w_rec is None else w_rec
     transposed = np.ascontiguousarray(recurrent.T) if plan.support == "dense" and plan.recurrent else recurrent
 
-    def task(index: int) -> None:
-        first, last = ranges[index]
-        run(
-            first, last, n_steps,
-            *events, amplitudes, w_in, recurrent, transposed,
-            numbers.propagator, numbers.drift, numbers.threshold, numbers.arrival_row, numbers.reset_row, numbers.leak,
-            initial, incoming.final, incoming.trace,
-            *emitted.spikes, values, h, incoming.times, incoming.amplitudes, incoming.marks,
-            *emitted.support, emitted.support_values, support_h, incoming.support,
-            emitted.trace, dense_h, real.type(scale), incoming.dense,
-            *far_cells,
-            g_w_in[index], g_w_rec[index], g_propagator[index], g_drift[index], g_threshold[index],
-            g_times, g_amplitudes, g_far, mu, g_initial,
-            *((numbers.hold, emitted.ends, emitted.first_ends) if plan.holds else ()), *delayed,
-            *((g_d_in[index],) if wanted.d_in else ()), *((g_d_rec[index],) if wanted.d_rec else ()),
-            *_jump(plan, numbers.jump, numbers.jump_row, g_jump[index]), *(emitted.raised if plan.levels else ()),
-        )  # fmt: skip
-
-    threads.run(task, n_chunks)
+    threads.spread(
+        run, ranges,
+        n_steps, *events, amplitudes, w_in, recurrent, transposed,
+        numbers.propagator, numbers.drift, numbers.threshold, numbers.arrival_row, numbers.reset_row, numbers.leak,
+        initial, incoming.final,
+        *emitted.spikes, values, h, incoming.times, incoming.amplitudes, incoming.marks,
+        *emitted.support, emitted.support_values, support_h, incoming.support,
+        emitted.trace, dense_h, real.type(scale), incoming.dense,
+        *far_cells,
+        g_w_in, g_w_rec, g_propagator, g_drift, g_threshold,
+        g_times, g_amplitudes, g_far, mu, g_initial,
+        *((numbers.hold, emitted.ends, emitted.first_ends) if plan.holds else ()), *delayed,
+        *((g_d_in,) if wanted.d_in else ()), *((g_d_rec,) if wanted.d_rec else ()),
+        *_jump(plan, numbers.jump, numbers.jump_row, g_jump), *(emitted.raised if plan.levels else ()),
+    )  # fmt: skip
     return Gradients(
         w_in=total(g_w_in),
         w_rec=total(g_w_rec),

@@ -337,7 +337,8 @@ def _to_arrays(dynamics: Dynamics, width: float) -> cpu.Coefficients:
     )
 
 
-_DIFFERENTIABLE = inputs.InputGradients._fields
+_PER_UNIT = ("propagator", "drift", "threshold", "jump")
+_DIFFERENTIABLE = ("times", "amplitudes", "far", "w_in", "w_rec", *_PER_UNIT, "initial", "d_in", "d_rec")
 
 
 class _Clocked(torch.autograd.Function):
@@ -440,7 +441,6 @@ class _Clocked(torch.autograd.Function):
                 marks=g_marks,
                 support=g_support if plan.support == "compact" else none[0, 0],
                 dense=g_support if plan.support == "dense" else none,
-                trace=none,
                 final=g_final,
             ),
             cpu.Wanted(
@@ -456,8 +456,16 @@ class _Clocked(torch.autograd.Function):
         )
         if plan.holds:
             found.initial[-1] *= dt
-        delayed = call.delays.into is not None
-        return (None, *inputs.gradients(found, needs, call.dynamics, w_in, far_is_dense, delayed))
+
+        def gradient(name: str) -> Tensor:
+            if name == "far":
+                delayed = call.delays.into is not None
+                return inputs.of_silent(found.far, found.mu, w_in, far_is_dense, delayed)
+            if name in _PER_UNIT:
+                return inputs.of_units(getattr(found, name), plan.structure.per_unit, w_in.dtype)
+            return torch.from_numpy(getattr(found, name))
+
+        return (None, *(gradient(name) if needs[name] else None for name in _DIFFERENTIABLE))
 
 
 def _surrogate_derivatives(call: _Call, values: Tensor) -> tuple[cpu.Array, cpu.Array, cpu.Array]:

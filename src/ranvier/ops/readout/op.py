@@ -1,14 +1,9 @@
-"""Events to membrane traces of leaky integrators: checks, choice of path, and the way back through autograd.
-
-The kernels are those of `ops/clocked`, written for a neuron without a threshold.
-"""
+"""Events to membrane traces of leaky integrators: checks, choice of path, and the way back through autograd."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -16,9 +11,8 @@ from torch.autograd.function import once_differentiable
 
 from ranvier.neurons import Dynamics
 from ranvier.ops import inputs
-from ranvier.ops.clocked import cpu
 from ranvier.ops.clocked.op import Backend, State, numbers_of, wires
-from ranvier.ops.readout import reference
+from ranvier.ops.readout import cpu, reference
 from ranvier.spikes import Spikes
 
 
@@ -65,7 +59,7 @@ def readout(
         trace, final = _Readout.apply(
             spikes,
             dynamics,
-            cpu.Delays(None if delays is None else delays.array()),
+            None if delays is None else delays.array(),
             spikes.times,
             spikes.amplitudes,
             far,
@@ -89,7 +83,7 @@ class _Readout(torch.autograd.Function):
         ctx: Any,
         spikes: Spikes,
         dynamics: Dynamics,
-        delays: cpu.Delays,
+        delays: cpu.Array | None,
         times: Tensor,  # noqa: ARG004 (only its gradient matters)
         amplitudes: Tensor,
         far_values: Tensor | None,  # noqa: ARG004
@@ -99,27 +93,23 @@ class _Readout(torch.autograd.Function):
         initial: Tensor,
         d_in: Tensor | None,  # noqa: ARG004 (its steps are in the delays)
     ) -> tuple[Tensor, Tensor]:
-        plan = _plan(dynamics, w_in)
         events = inputs.event_list(spikes.offsets, spikes.steps, spikes.units)
         numbers = numbers_of(dynamics, 0.0)
-        found = cpu.forward(
-            plan,
+        trace, final, consumed = cpu.forward(
+            dynamics.structure,
             spikes.n_steps,
             events,
             inputs.array(amplitudes),
             inputs.array(w_in),
-            None,
             numbers,
             inputs.array(initial),
-            None,
             delays,
         )
-        if found.consumed != spikes.n_events:
-            raise RuntimeError(f"The kernel consumed {found.consumed} of {spikes.n_events} events: steps are unsorted.")
-        trace, found = found.trace, replace(found, trace=np.empty((0, 0, 0), found.trace.dtype))
-        ctx.call = (plan, spikes.n_steps, events, inputs.far_cells(spikes), numbers, dynamics, delays, found)
+        if consumed != spikes.n_events:
+            raise RuntimeError(f"The kernel consumed {consumed} of {spikes.n_events} events: steps are unsorted.")
+        ctx.call = (spikes.n_steps, events, inputs.far_cells(spikes), numbers, dynamics, delays)
         ctx.save_for_backward(amplitudes, w_in, initial)
-        return torch.from_numpy(trace), torch.from_numpy(found.final)
+        return torch.from_numpy(trace), torch.from_numpy(final)
 
     @staticmethod
     @once_differentiable
@@ -127,52 +117,37 @@ class _Readout(torch.autograd.Function):
         ctx: Any, *incoming: Tensor
     ) -> tuple[Tensor | None, ...]:
         g_trace, g_final = incoming
-        plan, n_steps, events, far, numbers, dynamics, delays, emitted = ctx.call
+        n_steps, events, far, numbers, dynamics, delays = ctx.call
         amplitudes, w_in, initial = ctx.saved_tensors
         needs: dict[str, bool] = dict(zip(_DIFFERENTIABLE, ctx.needs_input_grad[3:], strict=True))
         far_is_dense = needs["far"] and far is None
-        real = w_in.numpy().dtype
-        none, nothing = np.empty(0, real), np.empty((0, 0, 0), real)
         found = cpu.backward(
-            plan,
+            dynamics.structure,
             n_steps,
             events,
             inputs.array(amplitudes),
             far if needs["far"] else None,
             far_is_dense,
             inputs.array(w_in),
-            None,
             numbers,
             inputs.array(initial),
-            emitted,
-            none,
-            none,
-            none,
-            nothing,
-            1.0,
-            cpu.Cotangents(none, none, none, none, nothing, inputs.array(g_trace), inputs.array(g_final)),
+            inputs.array(g_trace),
+            inputs.array(g_final),
             cpu.Wanted(
                 weights=needs["w_in"],
                 times=needs["times"],
                 amplitudes=needs["amplitudes"],
                 flow=needs["propagator"] or needs["drift"],
-                threshold=False,
-                d_in=needs["d_in"],
+                delays=needs["d_in"],
             ),
             delays,
         )
-        grads = inputs.gradients(found, needs, dynamics, w_in, far_is_dense, delays.into is not None)
-        return (None, None, None, *(getattr(grads, name) for name in _DIFFERENTIABLE))
 
+        def gradient(name: str) -> Tensor:
+            if name == "far":
+                return inputs.of_silent(found.far, found.mu, w_in, far_is_dense, delays is not None)
+            if name in ("propagator", "drift"):
+                return inputs.of_units(getattr(found, name), dynamics.structure.per_unit, w_in.dtype)
+            return torch.from_numpy(getattr(found, name))
 
-def _plan(dynamics: Dynamics, w_in: Tensor) -> cpu.Plan:
-    return cpu.Plan(
-        structure=dynamics.structure,
-        recurrent=False,
-        method="none",
-        support="none",
-        through_reset=False,
-        through_recurrence=False,
-        forced=False,
-        dtype=str(w_in.dtype).removeprefix("torch."),
-    )
+        return (None, None, None, *(gradient(name) if needs[name] else None for name in _DIFFERENTIABLE))
