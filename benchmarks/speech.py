@@ -36,6 +36,7 @@ from ranvier.data import load_fsdd
 from ranvier.data.fsdd import FSDD_OFFICIAL, Recordings, fsdd_recordings
 from ranvier.data.split import leave_one_out
 from ranvier.layers.network import Run
+from ranvier.losses import Verdict
 from ranvier.spikes import Spikes
 from ranvier.studies import RunConfig, Study, documented, study
 from ranvier.training.files import write_whole
@@ -81,17 +82,10 @@ class GRU(nn.Module):
 class CrossEntropy:
     """Of scores [B, n_classes], as `fit` asks for a loss."""
 
-    def __call__(self, output: Tensor, labels: Tensor) -> Tensor:
-        """The mean loss of a batch."""
-        return nn.functional.cross_entropy(output, labels)
-
-    def predict(self, output: Tensor) -> Tensor:
-        """The class of each sample."""
-        return output.argmax(1)
-
-    def ties(self, output: Tensor) -> Tensor:
-        """How many samples have no single winner."""
-        return ((output == output.amax(1, keepdim=True)).sum(1) > 1).sum()
+    def judge(self, output: Tensor, labels: Tensor) -> Verdict:
+        """The mean loss of a batch, the class of each sample, and how many have no single winner."""
+        ties = ((output == output.amax(1, keepdim=True)).sum(1) > 1).sum()
+        return Verdict(nn.functional.cross_entropy(output, labels), output.argmax(1), ties)
 
 
 def settings(method: str, seed: int, leave_out: str | None, given: argparse.Namespace) -> RunConfig:

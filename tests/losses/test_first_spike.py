@@ -137,6 +137,12 @@ def test_the_first_is_predicted_and_ties_are_wrong():
     loss = FirstSpikeCrossEntropy()
     assert loss.predict(given).tolist() == [1, 2, -1, -1]
     assert loss.ties(given) == 2
+    found = loss.judge(given, torch.tensor([1, 0, 2, 1]))
+    assert found.predicted.tolist() == [1, 2, -1, -1]
+    assert found.ties == 2
+    assert found.loss == loss(given, torch.tensor([1, 0, 2, 1]))
+    with pytest.raises(ValueError, match="`output` of FirstSpikeCrossEntropy must have times that carry gradient"):
+        loss.judge(given._with(times=given.times.detach()), torch.tensor([1, 0, 2, 1]))
 
 
 def test_float32_is_enough_for_the_reference():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import ranvier as rv
-from ranvier.losses import MaxOverTimeCrossEntropy, MeanOverTimeCrossEntropy
+from ranvier.losses import CrossEntropyOverTime, MaxOverTimeCrossEntropy, MeanOverTimeCrossEntropy
 from tests.neurons.unchecked import unchecked
 
 F64 = torch.float64
@@ -144,3 +144,19 @@ class TestContinuousTime:
         value = loss()(self.readout()(spikes), torch.zeros(0, dtype=torch.int64))
         value.backward()
         assert value == 0
+
+
+@pytest.mark.parametrize("loss", [MaxOverTimeCrossEntropy(), MeanOverTimeCrossEntropy(), CrossEntropyOverTime()])
+def test_a_verdict_is_what_its_parts_are(loss):
+    generator = torch.Generator().manual_seed(0)
+    traces = torch.randn(9, 6, 4, generator=generator, requires_grad=True)
+    with torch.no_grad():
+        traces[:, 2] = 0.0
+    labels = torch.arange(6) % 4
+    found = loss.judge(traces, labels)
+    assert found.loss == loss(traces, labels)
+    assert found.predicted.tolist() == loss.predict(traces).tolist()
+    assert found.predicted[2] == -1
+    assert found.ties == loss.ties(traces) == 1
+    assert found.loss.requires_grad
+    assert not found.predicted.requires_grad

@@ -2,7 +2,7 @@ import numba
 import numpy as np
 import pytest
 
-from ranvier.ops.rows import add_rows, add_to_rows
+from ranvier.ops.rows import add_rows, add_to_rows, dot_rows
 
 
 @numba.njit
@@ -13,6 +13,11 @@ def added(vector, matrix, which, scales, begin, end):
 @numba.njit
 def added_to(vector, matrix, which, scales, begin, end):
     add_to_rows(vector, matrix, which, scales, begin, end)
+
+
+@numba.njit
+def multiplied(vector, matrix, which, products, begin, end):
+    dot_rows(vector, matrix, which, products, begin, end)
 
 
 @pytest.mark.parametrize("real", [np.float32, np.float64])
@@ -35,6 +40,11 @@ def test_rows_are_added_up_and_added_to(real, scaled):
         expected = matrix.astype(np.float64)
         np.add.at(expected, which[2:29], factors[:, None] * vector)
         np.testing.assert_allclose(rows, expected, **close)
+
+        products = np.full(31, np.nan, real)
+        multiplied(vector, matrix, which, products, 2, 29)
+        np.testing.assert_allclose(products[2:29], matrix[which[2:29]].astype(np.float64) @ vector, **close)
+        assert np.isnan(products).tolist() == [True] * 2 + [False] * 27 + [True] * 2
 
 
 def test_no_events_change_nothing():

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from ranvier.losses import Verdict
 from ranvier.spikes import Spikes
 from ranvier.training import evaluate
 from tests.training.tiny import LOSS, tiny_data, tiny_network
@@ -20,16 +21,10 @@ def test_the_batch_size_does_not_matter() -> None:
 
 def test_accuracy_counts_right_answers_and_no_decision_is_wrong() -> None:
     class Fixed:
-        def __call__(self, output: Spikes, labels: torch.Tensor) -> torch.Tensor:
-            return torch.tensor(2.0)
-
-        def predict(self, output: Spikes) -> torch.Tensor:
+        def judge(self, output: Spikes, labels: torch.Tensor) -> Verdict:
             answer = DATA.labels.clone()
             answer[:6] = -1
-            return answer
-
-        def ties(self, output: Spikes) -> torch.Tensor:
-            return torch.tensor(4)
+            return Verdict(torch.tensor(2.0), answer, torch.tensor(4))
 
     result = evaluate(tiny_network(), Fixed(), DATA)
     assert (result.loss, result.accuracy, result.ties) == (2.0, 0.8, 4)

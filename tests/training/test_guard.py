@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ranvier.errors import RunError
 from ranvier.layers import Network
+from ranvier.losses import Verdict
 from ranvier.training import FitConfig, checkpoint, fit
 from tests.training.tiny import LOSS, equal, tiny_data, tiny_network, weights
 
@@ -21,18 +22,12 @@ class Sabotaged:
     def __init__(self, spoil: Any) -> None:
         self.spoil, self.step, self.good = spoil, 0, []
 
-    def __call__(self, output: Any, labels: Tensor) -> Tensor:
-        loss = LOSS(output, labels)
+    def judge(self, output: Any, labels: Tensor) -> Verdict:
+        found = LOSS.judge(output, labels)
         if not torch.is_grad_enabled():
-            return loss
+            return found
         self.step += 1
-        return self.spoil(self, loss) if self.step == BAD_STEP else loss
-
-    def predict(self, output: Any) -> Tensor:
-        return LOSS.predict(output)
-
-    def ties(self, output: Any) -> Tensor:
-        return LOSS.ties(output)
+        return found._replace(loss=self.spoil(self, found.loss)) if self.step == BAD_STEP else found
 
 
 def train(network: Network, spoil: Any, folder: Path | None = None) -> None:

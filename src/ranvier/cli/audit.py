@@ -62,6 +62,12 @@ def run(options: Check, config: RunConfig | None) -> tuple[Report, dict[str, Any
     if content is not None:
         folders.fill(parts.network, content, folder)
     some = parts.splits.validation[: options.samples or _SAMPLES]
-    report = check_gradients(parts.network, some.inputs, parts.loss, some.labels, seed=config.seed)
+    report = check_gradients(
+        parts.network,
+        some.inputs,
+        lambda output, labels: parts.loss.judge(output, labels).loss,
+        some.labels,
+        seed=config.seed,
+    )
     names = ("dataset", "gradient", "engine", "surrogate", "dt", "hidden", "seed")
     return report, {name: getattr(config, name) for name in names} | {"run_dir": options.run}

@@ -9,6 +9,7 @@ from ranvier.losses.over_time import (
     MaxOverTimeCrossEntropy,
     MeanOverTimeCrossEntropy,
 )
+from ranvier.losses.verdict import Verdict
 
 __all__ = [
     "CrossEntropyOverTime",
@@ -20,4 +21,5 @@ __all__ = [
     "MeanOverTimeCrossEntropy",
     "TargetActivity",
     "UpperActivity",
+    "Verdict",
 ]

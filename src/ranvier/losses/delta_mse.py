@@ -14,7 +14,7 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 
 from ranvier.losses.check import class_labels
-from ranvier.losses.first import FirstSpikeLoss, learnable_times
+from ranvier.losses.first import FirstSpikeLoss
 from ranvier.neurons.number import number
 from ranvier.spikes import Spikes
 
@@ -38,15 +38,8 @@ class DeltaMSE(FirstSpikeLoss):
         for name in ("delta", "unit"):
             object.__setattr__(self, name, number(f"`{name}` of DeltaMSE", getattr(self, name), "> 0", "s"))
 
-    def __call__(self, output: Spikes, labels: Integer[Tensor, " batch"]) -> Float[Tensor, ""]:
-        """The mean loss of a batch; zero for an empty one.
-
-        Args:
-            output: spikes of the output layer, one unit per class; their times must carry gradient
-                (EventProp).
-            labels: [B], 0 <= label < n_classes.
-        """
-        return self.of_times(learnable_times("DeltaMSE", output), labels)
+    def _mean_loss(self, output: Spikes, times: Tensor, labels: Tensor) -> Tensor:  # noqa: ARG002 (times are all)
+        return self.of_times(times, labels)
 
     def of_times(self, times: Float[Tensor, "batch unit"], labels: Integer[Tensor, " batch"]) -> Float[Tensor, ""]:
         """The same from first spike times [B, n_classes] in seconds, infinite where silent."""

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int64, Integer
 from torch import Tensor
 
+from ranvier.losses.verdict import Verdict
 from ranvier.spikes import Spikes
 
 
@@ -17,22 +18,41 @@ from ranvier.spikes import Spikes
 class FirstSpikeLoss(ABC):
     """Base: the output unit that spikes first names the class."""
 
-    @abstractmethod
     def __call__(self, output: Spikes, labels: Integer[Tensor, " batch"]) -> Float[Tensor, ""]:
-        """The mean loss of a batch; zero for an empty one."""
+        """The mean loss of a batch; zero for an empty one.
+
+        Args:
+            output: spikes of the output layer, one unit per class; their times must carry gradient
+                (EventProp).
+            labels: [B], 0 <= label < n_classes.
+        """
+        return self._mean_loss(output, self._learnable(first_times(output)), labels)
+
+    def judge(self, output: Spikes, labels: Integer[Tensor, " batch"]) -> Verdict:
+        """The loss, the classes and the ties, from first times found once."""
+        times = self._learnable(first_times(output))
+        return Verdict(self._mean_loss(output, times, labels), *_decided(times))
 
     def predict(self, output: Spikes) -> Int64[Tensor, " batch"]:
         """The class that spikes first [B]; -1 where all are silent or the first is tied."""
-        times = first_times(output).detach()
-        first = times.amin(1, keepdim=True)
-        leaders = (times == first) & times.isfinite()
-        return torch.where(leaders.sum(1) == 1, leaders.to(torch.uint8).argmax(1), -1)
+        return _decided(first_times(output))[0]
 
     def ties(self, output: Spikes) -> Int64[Tensor, ""]:
         """How many samples have several first outputs."""
-        times = first_times(output).detach()
-        leaders = (times == times.amin(1, keepdim=True)) & times.isfinite()
-        return (leaders.sum(1) > 1).sum()
+        return _decided(first_times(output))[1]
+
+    @abstractmethod
+    def _mean_loss(self, output: Spikes, times: Tensor, labels: Tensor) -> Tensor:
+        """The loss of an output whose first times are known."""
+
+    def _learnable(self, times: Tensor) -> Tensor:
+        """The times, refused where gradients are recorded and they have none."""
+        if torch.is_grad_enabled() and not times.requires_grad:
+            raise ValueError(
+                f"`output` of {type(self).__name__} must have times that carry gradient: "
+                "train its layer with EventProp(). Got times without gradient."
+            )
+        return times
 
 
 def first_times(output: Any) -> Float[Tensor, "batch unit"]:
@@ -44,12 +64,9 @@ def first_times(output: Any) -> Float[Tensor, "batch unit"]:
     return output.first_times()
 
 
-def learnable_times(loss: str, output: Any) -> Float[Tensor, "batch unit"]:
-    """The same, refused where gradients are recorded and the times have none."""
-    times = first_times(output)
-    if torch.is_grad_enabled() and not times.requires_grad:
-        raise ValueError(
-            f"`output` of {loss} must have times that carry gradient: "
-            "train its layer with EventProp(). Got times without gradient."
-        )
-    return times
+def _decided(times: Tensor) -> tuple[Tensor, Tensor]:
+    """The class with the earliest time [B], -1 where it is not alone or infinite, and how many are not alone."""
+    times = times.detach()
+    leaders = (times == times.amin(1, keepdim=True)) & times.isfinite()
+    n_leaders = leaders.sum(1)
+    return leaders.to(torch.uint8).argmax(1).masked_fill(n_leaders != 1, -1), (n_leaders > 1).sum()

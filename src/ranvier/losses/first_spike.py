@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ranvier.losses.check import class_labels
-from ranvier.losses.first import FirstSpikeLoss, learnable_times
+from ranvier.losses.first import FirstSpikeLoss
 from ranvier.neurons.number import number
 from ranvier.spikes import Spikes
 
@@ -75,15 +75,7 @@ class FirstSpikeCrossEntropy(FirstSpikeLoss):
             slope = number("`phantom_slope` of FirstSpikeCrossEntropy", self.phantom_slope, "> 0", "1/s")
             object.__setattr__(self, "phantom_slope", slope)
 
-    def __call__(self, output: Spikes, labels: Integer[Tensor, " batch"]) -> Float[Tensor, ""]:
-        """The mean loss of a batch; zero for an empty one.
-
-        Args:
-            output: spikes of the output layer, one unit per class; their times must carry gradient
-                (EventProp).
-            labels: [B], 0 <= label < n_classes.
-        """
-        times = learnable_times("FirstSpikeCrossEntropy", output)
+    def _mean_loss(self, output: Spikes, times: Tensor, labels: Tensor) -> Tensor:
         membrane = _final_membrane(output) if self.silent == "phantom" else None
         return self.of_times(times, labels, duration=output.duration, membrane=membrane)
 

@@ -25,6 +25,7 @@ from jaxtyping import Float, Int64, Integer
 from torch import Tensor
 
 from ranvier.losses.check import class_labels
+from ranvier.losses.verdict import Verdict
 from ranvier.ops.membrane import Membrane, Weight
 
 
@@ -45,7 +46,22 @@ class _OverTime(ABC):
             output: what the readout returns: membrane traces [T, B, n_classes], or a Membrane.
             labels: [B], 0 <= label < n_classes.
         """
+        return self._mean_loss(self.scores(_readout(output)), labels)
+
+    def judge(self, output: Float[Tensor, "time batch unit"] | Membrane, labels: Integer[Tensor, " batch"]) -> Verdict:
+        """The loss, the classes and the ties, from scores computed once."""
         scores = self.scores(_readout(output))
+        return Verdict(self._mean_loss(scores, labels), *_decided(scores))
+
+    def predict(self, output: Float[Tensor, "time batch unit"] | Membrane) -> Int64[Tensor, " batch"]:
+        """The class with the largest score [B]; -1 where the largest is tied (as in a silent network)."""
+        return _decided(self.scores(_readout(output)))[0]
+
+    def ties(self, output: Float[Tensor, "time batch unit"] | Membrane) -> Int64[Tensor, ""]:
+        """How many samples have several largest scores."""
+        return _decided(self.scores(_readout(output)))[1]
+
+    def _mean_loss(self, scores: Tensor, labels: Tensor) -> Tensor:
         labels = class_labels(type(self).__name__, labels, *scores.shape)
         if not len(labels):
             return scores.sum() * 0.0
@@ -53,24 +69,6 @@ class _OverTime(ABC):
 
     def _of_scores(self, scores: Tensor, labels: Tensor) -> Tensor:
         return torch.nn.functional.cross_entropy(scores, labels)
-
-    def predict(self, output: Float[Tensor, "time batch unit"] | Membrane) -> Int64[Tensor, " batch"]:
-        """The class with the largest score [B]; -1 where the largest is tied (as in a silent network)."""
-        largest, classes = self._two_largest(output)
-        return torch.where(largest[:, 0] > largest[:, -1], classes[:, 0], -1)
-
-    def ties(self, output: Float[Tensor, "time batch unit"] | Membrane) -> Int64[Tensor, ""]:
-        """How many samples have several largest scores."""
-        largest, _ = self._two_largest(output)
-        return (largest[:, 0] == largest[:, -1]).sum()
-
-    @torch.no_grad()
-    def _two_largest(self, output: Any) -> tuple[Tensor, Tensor]:
-        """Scores and classes [B, 2]; a class that is alone is followed by minus infinity."""
-        scores = self.scores(_readout(output))
-        if scores.shape[1] == 1:
-            scores = torch.nn.functional.pad(scores, (0, 1), value=-torch.inf)
-        return scores.topk(2, 1)
 
 
 @dataclass(frozen=True)
@@ -151,6 +149,16 @@ class CrossEntropyOverTime(_OverTime):
 
     def _of_scores(self, scores: Tensor, labels: Tensor) -> Tensor:
         return torch.nn.functional.nll_loss(scores, labels)
+
+
+def _decided(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """The class with the largest score [B], -1 where several have it, and how many such samples there are."""
+    scores = scores.detach()
+    if scores.shape[1] == 1:  # a class that is alone wins
+        scores = torch.nn.functional.pad(scores, (0, 1), value=-torch.inf)
+    largest, classes = scores.topk(2, 1)
+    tied = largest[:, 0] == largest[:, 1]
+    return classes[:, 0].masked_fill(~(largest[:, 0] > largest[:, 1]), -1), tied.sum()
 
 
 def _weigh(weight: Weight, elapsed: Tensor) -> Tensor:

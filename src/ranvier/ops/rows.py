@@ -1,4 +1,4 @@
-"""Rows of a matrix added up, or added to, in vector registers. The kernels include this text.
+"""Rows of a matrix added up, added to, or multiplied by a vector, in registers. The kernels include this text.
 
 A plain loop over a row is compiled with a test that its arrays do not overlap, before every row; for rows of a few
 hundred numbers that test takes as long as the work. Here LLVM is given the vectors themselves: a stretch of columns

@@ -120,7 +120,7 @@ def _step(task: Task, chosen: Tensor, source: torch.Generator, sums: Sums, where
     if task.augment is not None:
         inputs = task.augment(inputs, source)
     output, activity = task.network(inputs)
-    loss = task.loss(output, labels)
+    loss, predicted, ties = task.loss.judge(output, labels)
     penalty = _penalty(task.regularisers, activity, loss)
     task.optimiser.zero_grad()
     woken = task.waker is not None and task.waker.wake(activity)
@@ -137,8 +137,8 @@ def _step(task: Task, chosen: Tensor, source: torch.Generator, sums: Sums, where
     for layer, norm in _by_layer(task.guard.names, norms.gradients).items():
         sums.gradient_norms[layer] = sums.gradient_norms.get(layer, 0.0) + norm
     with torch.no_grad():
-        sums.right += (task.loss.predict(output) == labels).sum()
-        sums.ties += task.loss.ties(output)
+        sums.right += (predicted == labels).sum()
+        sums.ties += ties
         sums.activity.add(activity, len(labels))
     return norms.loss
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from ranvier.data import Labelled
+from ranvier.losses import Verdict
 from ranvier.training.metrics import Activity
 
 
@@ -18,16 +19,8 @@ from ranvier.training.metrics import Activity
 class Loss(Protocol):
     """What training asks of a loss: see `ranvier.losses`."""
 
-    def __call__(self, output: Any, labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
-        """The mean loss of a batch."""
-        ...
-
-    def predict(self, output: Any) -> Int[Tensor, " batch"]:
-        """The class of each sample, -1 where there is no decision."""
-        ...
-
-    def ties(self, output: Any) -> Int[Tensor, ""]:
-        """How many samples have no single winner."""
+    def judge(self, output: Any, labels: Int[Tensor, " batch"]) -> Verdict:
+        """The mean loss of a batch, the class of each sample, and how many have no single winner."""
         ...
 
 
@@ -85,9 +78,10 @@ def evaluate(
     for start in range(0, len(data), batch_size):
         batch = data[start : start + batch_size]
         output, layers = network(batch.inputs)
-        total += loss(output, batch.labels).double() * len(batch)
-        right += (loss.predict(output) == batch.labels).sum()
-        ties += loss.ties(output)
+        found = loss.judge(output, batch.labels)
+        total += found.loss.double() * len(batch)
+        right += (found.predicted == batch.labels).sum()
+        ties += found.ties
         activity.add(layers, len(batch))
         if after_batch is not None:
             after_batch(start + len(batch))

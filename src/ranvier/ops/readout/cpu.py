@@ -147,7 +147,6 @@ def _kernel(template: str, structure: Structure, real: Any, delays: Array | None
     options = {
         "states": tuple(range(len(structure.states))),
         "entered": structure.entered,
-        "arrival": structure.arrival,
         "flows": structure.flows,
         "drifts": structure.drifts,
         "per_unit": structure.per_unit,
