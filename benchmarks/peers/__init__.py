@@ -1,0 +1,1 @@
+"""Competitors: see README.md."""
