@@ -1,4 +1,4 @@
-"""Who takes part in `benchmarks.run`, and the environments that the others need, made once in the user's cache folder."""
+"""Who takes part in `benchmarks.run`, and the environments that peers need, made once in the user's cache folder."""
 
 from __future__ import annotations
 

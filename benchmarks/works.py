@@ -4,7 +4,7 @@
 |---|--:|--:|---|---|--:|
 | W1 | 32 | 100 of 10 ms | 700 -> 256 recurrent CubaLIF -> 20 leaky | 1 % of all cells | 3 % |
 | W2 | 32 | 1000 of 1 ms | the same | 1/700 of all cells | 1 % |
-| W3 | 128 | 25 of 1 ms | 784 -> 256 CubaLIF -> 10 leaky | 19 % of the pixels on, one spike each, brighter is earlier | 3 % |
+| W3 | 128 | 25 of 1 ms | 784 -> 256 CubaLIF -> 10 leaky | 19 % of the pixels on, one spike each | 3 % |
 
 tau_mem and tau_syn are 20 and 10 ms, in W3 10 and 5 steps; the threshold is 1; the loss is the cross-entropy of the
 readout's maximum over time. The input weights are scaled so that the hidden layer fires as aimed at the start.

@@ -1,8 +1,8 @@
 """The same network as plain PyTorch loops over time.
 
-Variants: `dense`, the input multiplied and unbound before the loop; `sparse`, its spikes as a sparse matrix; `tutorial`,
-as tutorials have it, with `raster[t]` indexed inside the loop from a product that needs gradient. The surrogate is
-SuperSpike's.
+Variants: `dense`, the input multiplied and unbound before the loop; `sparse`, its spikes as a sparse matrix;
+`tutorial`, as tutorials have it, with step t indexed inside the loop from a product that needs gradient. The surrogate
+is SuperSpike's.
 """
 
 from __future__ import annotations
@@ -22,17 +22,19 @@ class Spike(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
+        """One where x >= 0."""
         ctx.save_for_backward(x)
         return (x >= 0).to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
+        """The surrogate."""
         (x,) = ctx.saved_tensors
         return grad / (1 + 10 * x.abs()).square()
 
 
 class Loop(nn.Module):
-    """Dense products in a Python loop; traces [T, B, n_out] and hidden spikes [T, B, N]."""
+    """Dense products in a Python loop."""
 
     def __init__(self, given: dict[str, Any], variant: str) -> None:
         super().__init__()
@@ -45,6 +47,7 @@ class Loop(nn.Module):
         self.gain = given["tau_syn"] / (given["tau_mem"] - given["tau_syn"]) * (self.b - self.a)
 
     def forward(self, raster: Tensor, shape: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
+        """Readout traces [T, B, n_out] and hidden spikes [T, B, N]."""
         n_steps, n_samples, _ = shape
         a, b, gain = self.a, self.b, self.gain
         if self.variant == "sparse":

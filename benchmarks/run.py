@@ -1,0 +1,215 @@
+"""One training step of each workload, ours and the peers', in turn in one run: `python -m benchmarks run`.
+
+Each way runs in a process of its own, in an environment of its own where it needs one (`competitors.py`), and is
+stopped while others run. A round is one turn of each: a step that is not counted, then as many as fit half a second, at
+most 20. Ratios are medians over the rounds of the ratio of medians within a round, so that they survive a machine whose
+speed changes. Before anything is timed, ways of the same model must find the same loss and fire alike, and every way must be
+alive and learn: its loss must have changed over its first twenty steps.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from benchmarks.competitors import WAYS, python_of
+from benchmarks.works import WORKS, Work, problem
+
+TURN_SECONDS, MOST_STEPS = 0.5, 20
+OURS = "Ranvier"
+SAME_LOSS, SAME_DENSITY = 1e-3, 1e-2  # relative, between ways of one model
+
+
+@dataclass
+class Competitor:
+    """A way's process, stopped between turns."""
+
+    name: str
+    process: subprocess.Popen[str]
+    log: IO[str]
+    told: dict[str, Any]
+
+    @classmethod
+    def start(cls, name: str, given: Path, log: Path) -> Competitor:
+        """Build and compile; the process is stopped when this returns."""
+        way = WAYS[name]
+        serve = Path(__file__).parent / "peers" / "serve.py"
+        command = [str(python_of(way)), str(serve), way.peer, str(given), way.variant]
+        file = log.open("w+")
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, text=True)
+        found = cls(name, process, file, {})
+        found.told = found._answer()
+        process.send_signal(signal.SIGSTOP)
+        return found
+
+    def turn(self, steps: int) -> list[tuple[float, float]]:
+        """Wall and processor seconds of so many steps."""
+        return [tuple(each) for each in self._ask(str(steps))]
+
+    def memory(self) -> dict[str, float]:
+        """MB of the resident set: at its peak, and before the network was built."""
+        return self._ask("memory")
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.send_signal(signal.SIGCONT)
+        self.process.kill()
+        self.process.wait()
+        self.log.close()
+
+    def _ask(self, line: str) -> Any:
+        assert self.process.stdin is not None
+        self.process.send_signal(signal.SIGCONT)
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+        answer = self._answer()
+        self.process.send_signal(signal.SIGSTOP)
+        return answer
+
+    def _answer(self) -> Any:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            self.log.seek(0)
+            raise RuntimeError(f"The process of {self.name} ended:\n{self.log.read()[-2000:]}")
+        return json.loads(line)
+
+
+def gate(competitors: Sequence[Competitor], work: Work) -> None:
+    """Assert that what will be timed is the work that was meant."""
+    reference = next(each for each in competitors if each.name.startswith(OURS)).told
+    for each in competitors:
+        density, losses = each.told["density"], each.told["losses"]
+        assert np.isfinite(losses).all(), f"{each.name}: losses {losses}"
+        assert len(set(losses)) > 1, f"{each.name} does not learn: losses {losses}"
+        assert abs(density / work.density - 1) < 0.11, f"{each.name}: hidden density {density}"
+        if each.told["same_model"]:
+            assert abs(density / reference["density"] - 1) < SAME_DENSITY, f"{each.name}: hidden density {density}"
+            assert abs(losses[0] / reference["losses"][0] - 1) < SAME_LOSS, f"{each.name}: loss {losses[0]}"
+
+
+def measure(work: Work, names: Sequence[str], rounds: int) -> dict[str, Any]:
+    """Time some ways of a workload; what was found, by way."""
+    competitors: list[Competitor] = []
+    with tempfile.TemporaryDirectory() as folder:
+        given = Path(folder) / "problem.npz"
+        np.savez(given, **problem(work))
+        try:
+            for name in names:
+                print(f"{work.name}: {name} ...", file=sys.stderr, flush=True)
+                log = Path(folder) / f"{len(competitors)}.log"
+                competitors.append(Competitor.start(name, given, log))
+            gate(competitors, work)
+            taken: dict[str, list[list[tuple[float, float]]]] = {name: [] for name in names}
+            n_steps = {each.name: _steps_of_a_turn(each.turn(2)[1][0]) for each in competitors}
+            for _ in range(rounds):
+                for each in competitors:
+                    taken[each.name].append(each.turn(n_steps[each.name] + 1)[1:])
+            found = {each.name: _facts(each, taken[each.name]) for each in competitors}
+        finally:
+            for each in competitors:
+                each.close()
+    for name, row in found.items():
+        row["ratios"] = {
+            other: statistics.median(
+                statistics.median(wall for wall, _ in theirs) / statistics.median(wall for wall, _ in own)
+                for theirs, own in zip(taken[other], taken[name], strict=True)
+            )
+            for other in names
+        }
+    return found
+
+
+def _steps_of_a_turn(seconds: float) -> int:
+    return max(1, min(MOST_STEPS, int(TURN_SECONDS / seconds)))
+
+
+def _facts(competitor: Competitor, rounds: list[list[tuple[float, float]]]) -> dict[str, Any]:
+    wall, processor = zip(*(each for one in rounds for each in one), strict=True)
+    used = competitor.memory()
+    return {
+        "min_ms": min(wall) * 1e3,
+        "median_ms": statistics.median(wall) * 1e3,
+        "processor_ms": statistics.median(processor) * 1e3,
+        "first_seconds": competitor.told["first_seconds"],
+        "peak_mb": used["peak"],
+        "rise_mb": used["peak"] - used["before"],
+        "density": competitor.told["density"],
+        "gain": competitor.told["gain"],
+        "losses": competitor.told["losses"],
+    }
+
+
+def table(work: Work, found: dict[str, Any]) -> str:
+    """One workload as a table, our ways first, then the peers from the fastest on."""
+    peers = sorted((name for name in found if not name.startswith(OURS)), key=lambda name: found[name]["median_ms"])
+    ours = [name for name in found if name.startswith(OURS)]
+    heads = ["way", "min ms", "median ms", "CPU ms", "first step s", "peak MB", "rise MB", "density", "loss 1, 20"]
+    against = [f"x {name.removeprefix(f'{OURS}, ')}" for name in ours] if peers else []
+    lines = [f"| {' | '.join(heads + against)} |", "|---|" + "--:|" * (len(heads) - 1 + len(against))]
+    for name in (*ours, *peers):
+        row = found[name]
+        cells = [
+            name,
+            f"{row['min_ms']:.2f}",
+            f"{row['median_ms']:.2f}",
+            f"{row['processor_ms']:.1f}",
+            f"{row['first_seconds']:.1f}",
+            f"{row['peak_mb']:.0f}",
+            f"{row['rise_mb']:.0f}",
+            f"{100 * row['density']:.2f} %",
+            f"{row['losses'][0]:.4f}, {row['losses'][-1]:.4f}",
+        ]
+        cells += [f"{found[our]['ratios'][name]:.1f}" for our in ours] if peers else []
+        lines.append(f"| {' | '.join(cells)} |")
+    return f"{work.name}\n\n" + "\n".join(lines)
+
+
+def machine() -> str:
+    """What it ran on, in a line."""
+    import torch
+
+    model = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.processor(),
+    )
+    return (
+        f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, "
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads"
+    )
+
+
+def run(works: Sequence[str], *, peers: bool, only: Sequence[str] | None, rounds: int, json_file: Path | None) -> None:
+    """Measure the workloads and print their tables.
+
+    Args:
+        works: of W1, W2, W3.
+        peers: whether the peers that must be installed take part.
+        only: names of ways; None for all.
+        rounds: turns of each way.
+        json_file: where everything found is written, after each workload.
+    """
+    names = [
+        name
+        for name, way in WAYS.items()
+        if (peers or not way.needs) and (only is None or any(part.lower() in name.lower() for part in only))
+    ]
+    everything: dict[str, Any] = {"machine": machine(), "rounds": rounds, "works": {}}
+    print(f"{machine()}; {rounds} rounds\n")
+    for name in works:
+        everything["works"][name] = found = measure(WORKS[name], names, rounds)
+        print(table(WORKS[name], found) + "\n", flush=True)
+        if json_file is not None:
+            json_file.write_text(json.dumps(everything, indent=1))
