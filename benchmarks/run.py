@@ -3,8 +3,8 @@
 Each way runs in a process of its own, in an environment of its own where it needs one (`competitors.py`), and is
 stopped while others run. A round is one turn of each: a step that is not counted, then as many as fit half a second, at
 most 20. Ratios are medians over the rounds of the ratio of medians within a round, so that they survive a machine whose
-speed changes. Before anything is timed, ways of the same model must find the same loss and fire alike, and every way must be
-alive and learn: its loss must have changed over its first twenty steps.
+speed changes. Before anything is timed, ways of the same model must find the same loss and fire alike, and every way
+must be alive and learn: its loss must have changed over its first twenty steps.
 """
 
 from __future__ import annotations
