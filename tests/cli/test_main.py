@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,6 +25,26 @@ def test_info(ranvier: Command) -> None:
     assert "cache" in result
     assert package.__version__ in plain.out
     assert plain.err + as_json.err == ""
+
+
+def test_warmup_tells_what_it_compiled(ranvier: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RANVIER_CACHE", str(tmp_path))
+    warmed = []
+
+    def warm(config: Any) -> None:
+        warmed.append(config.dataset)
+        (tmp_path / "kernels" / f"{len(warmed)}.py").write_text("")
+
+    monkeypatch.setattr("ranvier.studies.warm.warm", warm)
+    result = ranvier("warmup", "--json").result
+    assert {"yinyang", "yinyang-delays", "mnist", "shd"} <= set(warmed)
+    assert result["new_kernels"] == result["kernels"] == len(warmed)
+    assert result["cache"] == str(tmp_path / "kernels")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("RANVIER_CACHE", str(tmp_path / "file"))
+    outcome = ranvier("warmup")
+    assert outcome.code == 1
+    assert "must be writable" in outcome.err
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,9 @@
 """What the ops refuse, report and leave undone."""
 
+import sys
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 
@@ -127,6 +131,37 @@ def test_an_unwritable_cache_warns_and_still_works(tmp_path, monkeypatch) -> Non
         monkeypatch.undo()
         for cached in (compiling._module, compiling._writable_folder):
             cached.cache_clear()
+
+
+def test_what_an_unwritable_cache_holds_is_not_compiled_again(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("RANVIER_CACHE", str(tmp_path))
+    for cached in (compiling._module, compiling._writable_folder):
+        cached.cache_clear()
+    try:
+        clocked(given(), torch.ones(2, 3), None, NUMBERS, EventProp())
+        kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "kernels").rglob("*") if path.is_file()}
+        assert len(kept) >= 3  # the kernel, Numba's index, the code
+        monkeypatch.setattr(compiling, "writable", lambda _: False)
+        for cached in (compiling._module, compiling._writable_folder):
+            cached.cache_clear()
+        with pytest.warns(RuntimeWarning, match="is not writable"):
+            copy = compiling._writable_folder()
+        clocked(given(), torch.ones(2, 3), None, NUMBERS, EventProp())
+        assert {path.relative_to(copy) for path in copy.rglob("*") if path.is_file()} == {
+            path.relative_to(tmp_path / "kernels") for path in kept
+        }
+        assert {path: path.stat().st_mtime_ns for path in kept} == kept
+        (kernel,) = [module.kernel for name, module in sys.modules.items() if _of(module, copy)]
+        assert sum(kernel.stats.cache_hits.values()) == 1
+        assert not sum(kernel.stats.cache_misses.values())
+    finally:
+        monkeypatch.undo()
+        for cached in (compiling._module, compiling._writable_folder):
+            cached.cache_clear()
+
+
+def _of(module: Any, folder: Path) -> bool:
+    return str(getattr(module, "__file__", None)).startswith(str(folder))
 
 
 def test_a_second_derivative_is_refused_not_wrong() -> None:

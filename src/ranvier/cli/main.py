@@ -70,6 +70,10 @@ def _call(command: options.Command) -> _Answer:
 
         result = encode.run(command)
         return _Answer(result, code=1 if result["skipped"] else 0)
+    if isinstance(command, options.Warmup):
+        from ranvier.cli import warmup
+
+        return _Answer(warmup.run())
     from ranvier.cli import info
 
     return _Answer(info.run())

@@ -210,6 +210,17 @@ class Info:
 
 
 @dataclass(frozen=True)
+class Warmup:
+    """Compile ahead what the documented settings of `ranvier train` run, into the cache folder.
+
+    For images of containers and for clusters: a job then starts at once, also where the cache can only be read. Kernels
+    are compiled for this processor, and for as many threads as torch uses here, one or several.
+    """
+
+    json: Annotated[bool, _given("Print the result as one JSON object.")] = False
+
+
+@dataclass(frozen=True)
 class Encode:
     """Turn recordings into spikes with a model of the inner ear, in one file of the layout of SHD.
 
@@ -246,7 +257,7 @@ class Encode:
     json: Annotated[bool, _given("Print the result as one JSON object.")] = False
 
 
-Command = Train | Evaluate | Check | Encode | Info
+Command = Train | Evaluate | Check | Encode | Warmup | Info
 
 
 def parse(arguments: Sequence[str]) -> Command:
@@ -262,6 +273,7 @@ def parse(arguments: Sequence[str]) -> Command:
         | Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Check, subcommand("check")]
         | Annotated[Encode, subcommand("encode")]
+        | Annotated[Warmup, subcommand("warmup")]
         | Annotated[Info, subcommand("info")]
     )
     try:

@@ -8,9 +8,11 @@ other.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import importlib.util
 import os
+import shutil
 import sys
 import tempfile
 import warnings
@@ -30,21 +32,32 @@ def cache_folder() -> Path:
     return Path(root) / "kernels"
 
 
-@lru_cache(maxsize=1)
-def _writable_folder() -> Path:
-    folder = cache_folder()
+def writable(folder: Path) -> bool:
+    """Whether files can be put into a folder, which is made if it is not there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError as error:
-        private = Path(tempfile.mkdtemp(prefix="ranvier-kernels-"))
-        warnings.warn(
-            f"The kernel cache {folder} is not writable ({error.strerror}); kernels are compiled anew in this process.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-        return private
+            return True
+    except OSError:
+        return False
+
+
+@lru_cache(maxsize=1)
+def _writable_folder() -> Path:
+    """The cache folder, or a copy for this process alone: what is compiled there is found, what is not is lost."""
+    folder = cache_folder()
+    if writable(folder):
+        return folder
+    private = Path(tempfile.mkdtemp(prefix="ranvier-kernels-"))
+    atexit.register(shutil.rmtree, private, ignore_errors=True)
+    if folder.is_dir():
+        shutil.copytree(folder, private, dirs_exist_ok=True)  # with times of change, which Numba compares
+    warnings.warn(
+        f"The kernel cache {folder} is not writable: kernels that are not in it are compiled for this process alone.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return private
 
 
 @lru_cache(maxsize=8)

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ranvier.data import load_yinyang
+from ranvier.data import Splits, load_yinyang
 from ranvier.gradients import EventProp
 from ranvier.layers import Delay, Delays, Network, Spiking, init
 from ranvier.losses import DeltaMSE
@@ -38,16 +38,20 @@ _MIN_SLOPE = 1 / 300  # concerns 13 to 225 of the 33 million hidden spikes of a 
 _WAKE = WakeSilent(tolerated={"hidden": 0.3, "output": 0.0}, bump=5e-4)
 
 
-def build(config: RunConfig) -> Study:
-    """The study's parts; see `Study`."""
-    assert config.hidden_weights is not None  # RunConfig sees to it
-    source = torch.Generator().manual_seed(config.seed)
-    splits = load_yinyang(
+def load(config: RunConfig) -> Splits:
+    """The data in continuous time."""
+    return load_yinyang(
         t_min=_FIRST * config.tau_syn,
         t_max=_LAST * config.tau_syn,
         bias_time=_BIAS * config.tau_syn if config.bias_spike else None,
         duration=config.duration,
     )
+
+
+def assemble(config: RunConfig, splits: Splits) -> Study:
+    """The study's parts; see `Study`."""
+    assert config.hidden_weights is not None  # RunConfig sees to it
+    source = torch.Generator().manual_seed(config.seed)
     rules = Delays(longest=config.tau_syn, initial=_sigmoid_of_normal(config.tau_syn, 0.25))
     layers: dict[str, Any] = {}  # as Network takes them
     n_in = splits.train.inputs.n_units

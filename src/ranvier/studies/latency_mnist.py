@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from ranvier.data import load_fashion_mnist, load_mnist
+from ranvier.data import Splits, load_fashion_mnist, load_mnist
 from ranvier.layers import Network, Readout, Spiking, init
 from ranvier.losses import MaxOverTimeCrossEntropy
 from ranvier.neurons import LI, CubaLIF
@@ -17,10 +17,14 @@ from ranvier.studies.study import Study, augment_of, fit_config, gradient_of, gr
 _N_OUT = 10
 
 
-def build(config: RunConfig) -> Study:
+def load(config: RunConfig) -> Splits:
+    """The data in continuous time."""
+    read = load_mnist if config.dataset == "mnist" else load_fashion_mnist
+    return read(config.data_dir, duration=config.duration)
+
+
+def assemble(config: RunConfig, splits: Splits) -> Study:
     """The study's parts; see `Study`."""
-    load = load_mnist if config.dataset == "mnist" else load_fashion_mnist
-    splits = gridded(load(config.data_dir, duration=config.duration), config)
     assert config.hidden_weights is not None  # RunConfig sees to it
     source = torch.Generator().manual_seed(config.seed)
     n_in = splits.train.inputs.n_units
@@ -40,7 +44,7 @@ def build(config: RunConfig) -> Study:
         generator=source,
     )
     return Study(
-        splits=splits,
+        splits=gridded(splits, config),
         network=Network(hidden=hidden, output=output),
         loss=MaxOverTimeCrossEntropy(),
         fit=fit_config(config),

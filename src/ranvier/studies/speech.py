@@ -55,11 +55,10 @@ _LOWEST = {"tau_mem": 3e-3, "tau_syn": 1e-3}  # of time constants that are drawn
 _LOOKED_AT = 256  # training samples that tell the mean rate of the input
 
 
-def build(config: RunConfig, progress: Progress | None = None) -> Study:
-    """The study's parts; see `study`."""
-    stored = load(config, progress)
-    splits = _on_grid(stored, config)
-    n_in, n_out = stored.train.n_units, stored.train.n_classes
+def assemble(config: RunConfig, splits: Splits) -> Study:
+    """The study's parts; see `Study`."""
+    n_in, n_out = splits.train[:0].inputs.n_units, splits.train.n_classes
+    splits = _on_grid(splits, config)
     source = torch.Generator().manual_seed(config.seed)
     line = DelayLine(n_in, config.delay_line, _SPACING)
     weights, recurrent = _rules(config, n_in, splits.train)
@@ -133,7 +132,7 @@ def _without(speaker: str, source: Divisible) -> Parts:
     return rules[speaker](source)
 
 
-def _on_grid(splits: Splits[StoredSpikes], config: RunConfig) -> Splits:
+def _on_grid(splits: Splits, config: RunConfig) -> Splits:
     """On the grid, at most one spike per channel and step as published; the training part cut to `n_train`, blended."""
     assert config.dt is not None
     train: Any = splits.train

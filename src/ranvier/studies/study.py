@@ -46,12 +46,27 @@ def study(config: RunConfig, progress: Progress | None = None) -> Study:
         DataError: the data cannot be had or is damaged.
         RunError: what recordings became cannot be kept.
     """
+    return assemble(config, load(config, progress))
+
+
+def load(config: RunConfig, progress: Progress | None = None) -> Splits:
+    """The data of a configuration in continuous time; arguments and errors as `study` has them."""
     from ranvier.studies import delgrad, latency_mnist, speech, yinyang
 
     if config.form in SPEECH:
-        return speech.build(config, progress)
-    builders = {"yinyang": yinyang.build, "yinyang-delays": delgrad.build}
-    return builders.get(config.dataset, latency_mnist.build)(config)
+        return speech.load(config, progress)
+    loaders = {"yinyang": yinyang.load, "yinyang-delays": delgrad.load}
+    return loaders.get(config.dataset, latency_mnist.load)(config)
+
+
+def assemble(config: RunConfig, splits: Splits) -> Study:
+    """What a configuration builds for such data in continuous time, its own or others of the same shape."""
+    from ranvier.studies import delgrad, latency_mnist, speech, yinyang
+
+    if config.form in SPEECH:
+        return speech.assemble(config, splits)
+    builders = {"yinyang": yinyang.assemble, "yinyang-delays": delgrad.assemble}
+    return builders.get(config.dataset, latency_mnist.assemble)(config, splits)
 
 
 def gradient_of(config: RunConfig) -> Gradient:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import torch
 
-from ranvier.data import load_yinyang
+from ranvier.data import Splits, load_yinyang
 from ranvier.layers import Network, Readout, Spiking, init
 from ranvier.losses import FirstSpikeCrossEntropy, MaxOverTimeCrossEntropy
 from ranvier.neurons import LI, CubaLIF
@@ -20,7 +20,12 @@ from ranvier.studies.study import Study, augment_of, fit_config, gradient_of, gr
 _N_IN, _N_OUT = 5, 3
 
 
-def build(config: RunConfig) -> Study:
+def load(config: RunConfig) -> Splits:
+    """The data in continuous time."""
+    return load_yinyang(duration=config.duration)
+
+
+def assemble(config: RunConfig, splits: Splits) -> Study:
     """The study's parts; see `Study`."""
     assert config.hidden_weights is not None  # RunConfig sees to it
     source = torch.Generator().manual_seed(config.seed)
@@ -42,7 +47,7 @@ def build(config: RunConfig) -> Study:
         readout = LI(tau_mem=config.tau_mem, tau_syn=config.tau_syn)
         output = Readout(config.hidden, _N_OUT, readout, weights=output_weights, generator=source)
     return Study(
-        splits=gridded(load_yinyang(duration=config.duration), config),
+        splits=gridded(splits, config),
         network=Network(hidden=hidden, output=output),
         loss=loss,
         fit=fit_config(config),
