@@ -32,6 +32,7 @@ class Way:
     without_dependencies: bool = False
 
 
+JAX = ("jax==0.10.2", "optax==0.2.8")
 WAYS = {
     "Ranvier, EventProp": Way("ranvier_step", "eventprop"),
     "Ranvier, Esser": Way("ranvier_step", "esser"),
@@ -39,6 +40,17 @@ WAYS = {
     "PyTorch loop, sparse input": Way("torch_loop", "sparse"),
     "PyTorch loop": Way("torch_loop", "dense"),
     "PyTorch loop of tutorials": Way("torch_loop", "tutorial"),
+    "Norse": Way("norse_step", needs=("norse==1.1.0", "nir", "nirtorch"), shares=True, without_dependencies=True),
+    "Norse, recurrent cell": Way(
+        "norse_step", "recurrent", needs=("norse==1.1.0", "nir", "nirtorch"), shares=True, without_dependencies=True
+    ),
+    "snnTorch": Way("snntorch_step", needs=("snntorch==1.0.0",), shares=True, without_dependencies=True),
+    "SpikingJelly": Way(
+        "spikingjelly_step", needs=("spikingjelly==2.0.0", "loguru"), shares=True, without_dependencies=True
+    ),
+    "Spyx": Way("spyx_step", needs=("spyx==1.0.0", *JAX)),
+    "Rockpool, JAX": Way("rockpool_step", needs=("rockpool==3.1.0", *JAX)),
+    "jaxpike": Way("jaxpike_step", needs=("jaxpike==0.1.4", *JAX)),
 }
 
 
