@@ -13,7 +13,7 @@ YINYANG = ("train", "yinyang")
 ON_GRID = (*YINYANG, "--engine", "grid")
 
 BAD_USAGE = {
-    "nothing": ((), "train, evaluate, check, encode, info"),
+    "nothing": ((), "train, evaluate, check, encode, warmup, info"),
     "unknown command": (("tarin",), "tarin"),
     "no data set": (("train",), "must be named"),
     "unknown data set": (("train", "cifar"), "cifar"),
