@@ -259,3 +259,17 @@ def test_a_broken_rule_is_named(make, message):
     with pytest.raises(ValueError) as caught:  # noqa: PT011 (the message is compared whole)
         make()
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("dt", [None, 1e-3])
+def test_a_shift_is_the_same_whether_anything_needs_a_gradient(dt):
+    spikes = wide(dt)
+    plain = ShiftUnits(30)(spikes, seeded())
+    followed = ShiftUnits(30)(spikes._with(times=spikes.times.clone().requires_grad_()), seeded())
+    assert followed.times.requires_grad
+    assert 0 < plain.n_events < spikes.n_events
+    for name in ("units", "times", "amplitudes", "steps", "offsets"):
+        one, other = getattr(plain, name), getattr(followed, name)
+        assert one is other is None or (one.dtype == other.dtype and torch.equal(one, other))
+    assert plain.record == followed.record
+    assert (plain.dt, plain.duration, plain.unit_shape) == (followed.dt, followed.duration, followed.unit_shape)

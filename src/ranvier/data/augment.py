@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ranvier.data.shifted import shifted
 from ranvier.neurons.number import number
 from ranvier.spikes import Spikes, moved
 from ranvier.spikes.ragged import offsets_after, per_event, positions
@@ -96,7 +97,7 @@ class ShiftUnits:
         shift = torch.randint(
             -self.most, self.most + 1, (spikes.n_samples,), generator=generator, device=generator.device
         )
-        return moved(spikes, units=spikes.units + _of_samples(shift, spikes))
+        return shifted(spikes, shift.cpu())
 
 
 @dataclass(frozen=True)
