@@ -41,9 +41,9 @@ class Kept:
         return [sample for sample in found if sample is not None]
 
     def _keep(self, key: Hashable, sample: Sample) -> None:
-        size = sample.cells.nbytes + _ENTRY
+        size = sample.nbytes + _ENTRY
         if key not in self._samples and self.size + size <= self.most:
-            self._samples[key] = Sample(sample.cells.copy(), sample.dropped)  # not a view of its whole batch
+            self._samples[key] = sample
             self.size += size
 
     def __len__(self) -> int:

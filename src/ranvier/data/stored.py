@@ -145,9 +145,9 @@ class StoredSpikes(Dataset["LabelledSpikes"]):
         if not self.grids:
             return found.counts
         on_grid = assemble.samples_on_grid(found, self.n_units, self.grids[0])
+        inside = found.counts.events - sum(sample.dropped for sample in on_grid)
         n_cells = sum(sample.cells.size for sample in on_grid)
-        n_events = assemble.on_grid(on_grid, self.n_units, self.grids[0]).n_events
-        return replace(found.counts, past_grid=found.times.size - n_cells, coincident=n_cells - n_events)
+        return replace(found.counts, past_grid=found.times.size - inside, coincident=inside - n_cells)
 
     def _on_first_grid(self, samples: np.ndarray) -> list[assemble.Sample]:
         return assemble.samples_on_grid(self._clean(samples), self.n_units, self.grids[0])

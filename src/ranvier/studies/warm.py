@@ -65,6 +65,6 @@ def stand_in(config: RunConfig) -> Splits:
 
     if config.form in SPEECH:  # what is read from files is put on the grid by a kernel of its own
         assert config.dt is not None
-        cells = assemble.Sample(np.zeros(1, np.int32), 0)
-        assemble.on_grid([cells], n_units, assemble.Grid(config.dt, "one", 1))
+        cells = assemble.Sample(np.zeros(1, np.int32), None, 0)
+        assemble.on_grid([cells] * _SAMPLES, n_units, assemble.Grid(config.dt, "one", 1))
     return Splits(part(), part(), part())
