@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -38,16 +39,18 @@ def warmable() -> list[RunConfig]:
 def warm(config: RunConfig) -> None:
     """Train one batch as the configuration has it, so that its kernels are in the cache; files are not asked for."""
     parts = assemble_study(replace(config, n_train=_SAMPLES), stand_in(config))
-    fit(
-        parts.network,
-        parts.loss,
-        parts.splits.train,
-        parts.splits.validation[:_SAMPLES],
-        replace(parts.fit, epochs=1),
-        regularisers=parts.regularisers,
-        augment=parts.augment,
-        progress=False,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a layer may stay silent: its kernels are compiled all the same
+        fit(
+            parts.network,
+            parts.loss,
+            parts.splits.train,
+            parts.splits.validation[:_SAMPLES],
+            replace(parts.fit, epochs=1),
+            regularisers=parts.regularisers,
+            augment=parts.augment,
+            progress=False,
+        )
 
 
 def stand_in(config: RunConfig) -> Splits:
