@@ -10,12 +10,13 @@ import torch
 from ranvier.gradients import EventProp, Surrogate
 from ranvier.neurons import LI, LIF, CubaLIF, dynamics
 from ranvier.ops import compile as compiling
-from ranvier.ops.clocked import clocked
+from ranvier.ops.clocked import clocked, cpu
 from ranvier.ops.readout import readout
 from ranvier.spikes import Spikes
 
 DT = 1e-3
 NUMBERS = dynamics(CubaLIF(20e-3, 5e-3), DT, None, torch.float32)
+KEPT = (compiling._module, compiling._writable_folder, cpu._forward_kernel, cpu._backward_kernel)
 
 
 def given(n_units: int = 2) -> Spikes:
@@ -100,28 +101,29 @@ def test_inputs_without_gradient_cost_none() -> None:
 
 def test_kernels_are_written_once_and_found_again(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("RANVIER_CACHE", str(tmp_path))
-    for cached in (compiling._module, compiling._writable_folder):
+    for cached in KEPT:
         cached.cache_clear()
     try:
         clocked(given(), torch.ones(2, 3), None, NUMBERS, EventProp())
         written = sorted(path.name for path in (tmp_path / "kernels").glob("*.py"))
         assert len(written) == 1
         stamp = (tmp_path / "kernels" / written[0]).stat().st_mtime_ns
-        compiling._module.cache_clear()
+        for cached in (compiling._module, cpu._forward_kernel):
+            cached.cache_clear()
         clocked(given(), torch.ones(2, 3), None, NUMBERS, EventProp())
         assert (tmp_path / "kernels" / written[0]).stat().st_mtime_ns == stamp
         assert not list((tmp_path / "kernels").glob("*.tmp"))
         assert list((tmp_path / "kernels").rglob("*.nbc"))  # the compiled code is on disk
     finally:
         monkeypatch.undo()
-        for cached in (compiling._module, compiling._writable_folder):
+        for cached in KEPT:
             cached.cache_clear()
 
 
 def test_an_unwritable_cache_warns_and_still_works(tmp_path, monkeypatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("RANVIER_CACHE", str(tmp_path / "file"))
-    for cached in (compiling._module, compiling._writable_folder):
+    for cached in KEPT:
         cached.cache_clear()
     try:
         with pytest.warns(RuntimeWarning, match="is not writable"):
@@ -129,20 +131,20 @@ def test_an_unwritable_cache_warns_and_still_works(tmp_path, monkeypatch) -> Non
         assert out.n_events > 0
     finally:
         monkeypatch.undo()
-        for cached in (compiling._module, compiling._writable_folder):
+        for cached in KEPT:
             cached.cache_clear()
 
 
 def test_what_an_unwritable_cache_holds_is_not_compiled_again(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("RANVIER_CACHE", str(tmp_path))
-    for cached in (compiling._module, compiling._writable_folder):
+    for cached in KEPT:
         cached.cache_clear()
     try:
         clocked(given(), torch.ones(2, 3), None, NUMBERS, EventProp())
         kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "kernels").rglob("*") if path.is_file()}
         assert len(kept) >= 3  # the kernel, Numba's index, the code
         monkeypatch.setattr(compiling, "writable", lambda _: False)
-        for cached in (compiling._module, compiling._writable_folder):
+        for cached in KEPT:
             cached.cache_clear()
         with pytest.warns(RuntimeWarning, match="is not writable"):
             copy = compiling._writable_folder()
@@ -156,7 +158,7 @@ def test_what_an_unwritable_cache_holds_is_not_compiled_again(tmp_path, monkeypa
         assert not sum(kernel.stats.cache_misses.values())
     finally:
         monkeypatch.undo()
-        for cached in (compiling._module, compiling._writable_folder):
+        for cached in KEPT:
             cached.cache_clear()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,12 @@ def cast(spikes: Spikes, dtype: torch.dtype) -> Spikes:
 
 def array(tensor: Tensor) -> NDArray[Any]:
     """A tensor's numbers as a contiguous array, without a copy where possible."""
-    return tensor.detach().contiguous().numpy()
+    return tensor.contiguous().numpy(force=True)
+
+
+def array_or_zeros(gradient: Tensor | None, shape: Sequence[int], like: Tensor) -> NDArray[Any]:
+    """A gradient that came in as a contiguous array; zeros of the shape, in the dtype of `like`, for None."""
+    return like.new_zeros(shape).numpy(force=True) if gradient is None else array(gradient)
 
 
 def event_list(offsets: Tensor, steps: Tensor | None, units: Tensor) -> EventList:

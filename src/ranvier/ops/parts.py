@@ -17,6 +17,8 @@ def offsets_from(counts: NDArray[Any]) -> NDArray[Any]:
 
 def total(parts: NDArray[Any]) -> NDArray[Any]:
     """The sum over the first axis, in its order, into its first entry: the same chunks give the same bits."""
-    for part in parts[1:]:
-        parts[0] += part
-    return parts[0]
+    whole = parts[0]
+    if whole.size:
+        for part in parts[1:]:
+            whole += part
+    return whole

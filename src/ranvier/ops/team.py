@@ -3,7 +3,8 @@
 A thread that comes from Python holds that lock before its kernel and after it, and so waits for the others' turns. Here
 the calling thread gives it up once, for all. GOMP_parallel takes a C function and a pointer; the function written here
 finds behind the pointer what the caller put there, and calls the kernel for its share of the chunks. It does so by
-address: linked with the caller, the kernel would be compiled a second time.
+address: linked with the caller, the kernel would be compiled a second time. The address is told once and kept in the
+compiled code, which there is one of for each set of types: nobody need look the types up at every call.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def in_team(typing: Any, kernel: Any, address: Any, team: Any, bounds: Any, argu
     Args:
         typing: Numba's, not the caller's.
         kernel: a compiled function; if it returns nothing, nothing is returned.
-        address: where its code for these arguments lies.
+        address: where its code for these arguments lies, or 0 where it was told before (else a LookupError).
         team: addresses of GOMP_parallel, omp_get_thread_num and omp_get_num_threads, int64 [3].
         bounds: where chunks begin and end, int64 [chunks + 1].
         arguments: a tuple.
@@ -38,6 +39,7 @@ def in_team(typing: Any, kernel: Any, address: Any, team: Any, bounds: Any, argu
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         _, address, team, bounds, arguments = values
+        address = _known(context, builder, address)
         team = context.make_array(signature.args[2])(context, builder, team).data
         bounds = context.make_array(signature.args[3])(context, builder, bounds)
         n_chunks = builder.sub(builder.extract_value(bounds.shape, 0), _LONG(1))
@@ -66,6 +68,19 @@ def in_team(typing: Any, kernel: Any, address: Any, team: Any, bounds: Any, argu
         return impl_ret_new_ref(context, builder, returned, found.value)
 
     return returned(kernel, address, team, bounds, arguments), generate
+
+
+def _known(context: Any, builder: Any, address: Any) -> Any:
+    """The address told now or before; that of now is kept."""
+    kept = cgutils.add_global_variable(builder.module, _LONG, builder.module.get_unique_name("ranvier_address"))
+    kept.linkage = "internal"
+    kept.initializer = _LONG(0)  # pyright: ignore[reportAttributeAccessIssue] (typed as what it is at first)
+    before = builder.load(kept)
+    known = builder.select(builder.icmp_signed("!=", address, _LONG(0)), address, before)
+    with builder.if_then(builder.icmp_signed("==", known, _LONG(0)), likely=False):
+        context.call_conv.return_user_exc(builder, LookupError, ("The kernel's address was not told yet.",))
+    builder.store(known, kept)
+    return known
 
 
 def _share(context: Any, module: Any, packed: ir.LiteralStructType, result: Any, taken: tuple[Any, ...]) -> ir.Function:

@@ -59,8 +59,11 @@ def spread(kernel: Shareable, ranges: list[tuple[int, int]], *arguments: Any) ->
     """
     entries = None if len(ranges) == 1 or os.getpid() != _home_process else _entries()
     if entries is not None:
-        bounds = np.array([first for first, _ in ranges] + [ranges[-1][1]])
-        found = kernel.shared(_address(kernel.alone, arguments), entries, bounds, *arguments)
+        bounds = _bounds(tuple(ranges))
+        try:
+            found = kernel.shared(0, entries, bounds, *arguments)
+        except LookupError:  # the first call with such arguments
+            found = kernel.shared(_address(kernel.alone, arguments), entries, bounds, *arguments)
         return [None] * len(ranges) if found is None else found
     results: list[Any] = [None] * len(ranges)
 
@@ -81,27 +84,20 @@ def _entries() -> NDArray[np.int64] | None:
     return np.array([ctypes.cast(function, ctypes.c_void_p).value for function in functions])
 
 
-_addresses: dict[tuple[Any, ...], int] = {}
+@lru_cache(maxsize=64)
+def _bounds(ranges: tuple[tuple[int, int], ...]) -> NDArray[np.int64]:
+    """Where ranges begin, and where the last one ends; read, never written."""
+    return np.array([first for first, _ in ranges] + [ranges[-1][1]])
 
 
 def _address(function: Any, arguments: tuple[Any, ...]) -> int:
     """Where a kernel's code for such arguments lies."""
-    key = (function, *map(_kind, arguments))
-    if key not in _addresses:
-        import numba
+    import numba
 
-        signature = (*(numba.int64,) * 3, *(numba.typeof(argument) for argument in arguments))
-        function.compile(signature)
-        compiled = function.overloads[signature]
-        _addresses[key] = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
-    return _addresses[key]
-
-
-def _kind(argument: Any) -> Any:
-    """What two arguments must share to be read by the same code: a cheap stand-in for `numba.typeof`."""
-    if isinstance(argument, np.ndarray):
-        return argument.dtype, argument.ndim, argument.flags.c_contiguous
-    return type(argument)
+    signature = (*(numba.int64,) * 3, *(numba.typeof(argument) for argument in arguments))
+    function.compile(signature)
+    compiled = function.overloads[signature]
+    return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
 
 
 _Body = ctypes.CFUNCTYPE(None, ctypes.c_void_p)

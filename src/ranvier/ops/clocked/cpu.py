@@ -6,6 +6,7 @@ Memory layout and derivation: README.md. Everything here is numpy; `op.py` joins
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from ranvier.neurons import Structure
 from ranvier.neurons.dynamics import FOREVER
 from ranvier.ops import threads
-from ranvier.ops.compile import shareable
+from ranvier.ops.compile import Shareable, shareable
 from ranvier.ops.parts import offsets_from, total
 
 Array = NDArray[Any]
@@ -30,11 +31,23 @@ class EventList(NamedTuple):
     units: Array
 
 
+class Delayed(NamedTuple):
+    """Whether input and own spikes arrive with delays."""
+
+    into: bool
+    own: bool
+
+
 class Delays(NamedTuple):
     """Delays in steps, int32 [from, to], of the input and of own spikes; None where all are zero."""
 
     into: Array | None = None
     own: Array | None = None
+
+    @property
+    def there(self) -> Delayed:
+        """Which of them there are."""
+        return Delayed(self.into is not None, self.own is not None)
 
 
 _NO_DELAYS = Delays()
@@ -60,9 +73,9 @@ class Coefficients:
     hold: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
-    """What a kernel is specialised to.
+    """What a kernel is specialised to. `plan_of` makes them, equal ones once: they are compared by identity.
 
     Attributes:
         structure: the neuron's.
@@ -103,12 +116,17 @@ class Plan:
         through = self.through_reset and self.structure.reset != "none"
         return any(self.structure.raising) and (self.method == "eventprop" or through)
 
+    @property
+    def ends(self) -> bool:
+        """Whether the backward pass needs the slopes at the ends of holds."""
+        return self.holds and self.method == "eventprop"
+
     def depth(self, delays: Delays) -> int:
         """Steps for which arrivals are kept: from this one to the last that a spike of this one can reach."""
         longest = max((int(steps.max(initial=0)) for steps in delays if steps is not None), default=0)
         return longest + 1 + (self.structure.arrival == "before")
 
-    def options(self, delays: Delays, **more: Any) -> tuple[tuple[str, Any], ...]:
+    def options(self, delayed: Delayed, **more: Any) -> tuple[tuple[str, Any], ...]:
         """The template's variables."""
         structure = self.structure
         common = {
@@ -126,20 +144,30 @@ class Plan:
             "pending": self.pending,
             "holds": self.holds,
             "forever": FOREVER,
-            "delayed_in": delays.into is not None,
-            "delayed_rec": delays.own is not None,
+            "delayed_in": delayed.into,
+            "delayed_rec": delayed.own,
             "support": self.support,
             "real": f"np.{self.dtype}",
         }
         return tuple(sorted((common | more).items()))
 
 
-@dataclass(frozen=True)
-class Emitted:
+plan_of = lru_cache(maxsize=256)(Plan)
+
+
+@lru_cache(maxsize=256)
+def _forward_kernel(plan: Plan, delayed: Delayed) -> Shareable:
+    keep = "slope" if plan.method == "eventprop" else "membrane"
+    return shareable(_PACKAGE, "forward.py.jinja", plan.options(delayed, forced=plan.forced, keep=keep))
+
+
+class Emitted(NamedTuple):
     """What a forward pass leaves: the spikes with one number each, the support, traces and the final state.
 
     Attributes:
-        spikes: events with their `values` (slope for EventProp, V for surrogates; less what raises the threshold).
+        spikes: events with their `times` and `values` (for EventProp the slope, at least the bound; for surrogates V;
+            less what raises the threshold).
+        clipped: how many slopes were below the bound.
         ends: slope at the end of the spike's hold (EventProp with a refractory time), 0 where it does not end.
         first_ends: the same for the hold that a unit began with [B, N].
         support: silent cells with their V, compact only.
@@ -151,7 +179,9 @@ class Emitted:
     """
 
     spikes: EventList
+    times: Array
     values: Array
+    clipped: int
     ends: Array
     first_ends: Array
     support: EventList
@@ -170,30 +200,30 @@ def no_cells(n_samples: int) -> EventList:
 def forward(
     plan: Plan,
     n_steps: int,
+    dt: float,
     events: EventList,
     amplitudes: Array,
     w_in: Array,
     w_rec: Array | None,
     numbers: Coefficients,
+    min_slope: float,
     initial: Array,
     forced: EventList | None,
     delays: Delays = _NO_DELAYS,
 ) -> Emitted:
-    """Run every sample, chunk by chunk. Shapes: amplitudes [E], w_in [n_in, N], w_rec [N, N], initial [S, B, N]."""
+    """Run every sample, chunk by chunk. Shapes: amplitudes [E], w_in [n_in, N], w_rec [N, N], initial [S, B, N].
+
+    `min_slope` is EventProp's, in thresholds.
+    """
     real, n_samples, n_units = w_in.dtype, events.offsets.size - 1, w_in.shape[1]
-    run = shareable(
-        _PACKAGE,
-        "forward.py.jinja",
-        plan.options(delays, forced=plan.forced, keep="slope" if plan.method == "eventprop" else "membrane"),
-    )
+    run = _forward_kernel(plan, delays.there)
     trace = np.empty((n_steps, n_samples, n_units) if plan.support == "dense" else (0, 0, 0), real)
     raised_trace = np.empty(trace.shape if plan.levels else (0, 0, 0), real)
     final = np.empty((plan.n_states, n_samples, n_units), real)
     counts, support_counts = np.zeros((2, n_samples), np.int64)
     recurrent = np.empty((0, n_units), real) if w_rec is None else w_rec
     wanted = no_cells(n_samples) if forced is None else forced
-    ends = plan.holds and plan.method == "eventprop"
-    first_ends = np.zeros((n_samples, n_units) if ends else (0, 0), real)
+    first_ends = np.zeros((n_samples, n_units) if plan.ends else (0, 0), real)
     delayed = _delayed(plan, delays)
     ranges = threads.chunks(n_samples)
     buffers = _Buffers(plan, real, n_units * n_steps, n_units, ranges)
@@ -201,11 +231,11 @@ def forward(
     while True:
         threads.spread(
             run, ranges,
-            n_steps, *events, amplitudes, w_in, recurrent,
+            n_steps, dt, *events, amplitudes, w_in, recurrent,
             numbers.propagator, numbers.drift, numbers.threshold, numbers.lower,
-            numbers.slope_row, numbers.slope_offset,
+            numbers.slope_row, numbers.slope_offset, real.type(min_slope),
             initial, final, *wanted,
-            counts, buffers.steps, buffers.units, buffers.values,
+            counts, buffers.steps, buffers.units, buffers.times, buffers.values,
             support_counts, buffers.support_steps, buffers.support_units, buffers.support_values,
             trace, progress,
             *((numbers.hold, buffers.ends, first_ends) if plan.holds else ()), *delayed,
@@ -217,7 +247,9 @@ def forward(
         buffers.grow()
     return Emitted(
         spikes=EventList(offsets_from(counts), buffers.joined("steps"), buffers.joined("units")),
+        times=buffers.joined("times"),
         values=buffers.joined("values"),
+        clipped=sum(progress[:, 4].tolist()),
         ends=buffers.joined("ends"),
         first_ends=first_ends,
         support=EventList(
@@ -227,42 +259,42 @@ def forward(
         trace=trace,
         raised=(buffers.joined("levels"), buffers.joined("rises"), buffers.joined("support_levels"), raised_trace),
         final=final,
-        consumed=int(progress[:, 3].sum()),
+        consumed=sum(progress[:, 3].tolist()),
     )
 
 
-_PER_SPIKE = ("steps", "units", "values", "ends", "levels", "rises")
+_PER_SPIKE = ("steps", "units", "times", "values", "ends", "levels", "rises")
 _PER_CELL = ("support_steps", "support_units", "support_values", "support_levels")
 
 
 class _Buffers:
     """Room for each chunk's spikes and support [chunks, ...], doubled when one has run out.
 
-    `progress` int64 [chunks, 4] says for each chunk at which sample to go on, how many spikes and cells of support are
-    written, and how many input events were used.
+    `progress` int64 [chunks, 5] says for each chunk at which sample to go on, how many spikes and cells of support are
+    written, how many input events were used, and how many slopes were below the bound.
     """
 
     def __init__(self, plan: Plan, real: Any, cells: int, n_units: int, ranges: list[tuple[int, int]]) -> None:
         n, longest = len(ranges), max(last - first for first, last in ranges)
         spikes = cells * longest // 16 + n_units
         support = cells * longest // 6 + n_units if plan.support == "compact" else 0
-        exact = plan.method == "eventprop"
+        nothing = np.empty((n, 0), real)
         self.steps, self.units = np.empty((2, n, spikes), np.int32)
-        self.values = np.empty((n, spikes), real)
-        self.ends = np.empty((n, spikes if plan.holds and exact else 0), real)
+        self.times, self.values = np.empty((2, n, spikes), real)
+        self.ends = np.empty((n, spikes), real) if plan.ends else nothing
         self.support_steps, self.support_units = np.empty((2, n, support), np.int32)
-        self.support_values = np.empty((n, support), real)
-        self.levels = np.empty((n, spikes if plan.levels else 0), real)
-        self.rises = np.empty((n, spikes if plan.levels and exact else 0), real)
-        self.support_levels = np.empty((n, support if plan.levels else 0), real)
-        self.progress = np.zeros((n, 4), np.int64)
+        self.support_values = np.empty((n, support), real) if support else nothing
+        self.levels = np.empty((n, spikes), real) if plan.levels else nothing
+        self.rises = np.empty((n, spikes), real) if plan.levels and plan.method == "eventprop" else nothing
+        self.support_levels = np.empty((n, support), real) if plan.levels and support else nothing
+        self.progress = np.zeros((n, 5), np.int64)
         self.progress[:, 0] = [first for first, _ in ranges]
-        self._last = np.array([last for _, last in ranges])
+        self._last = [last for _, last in ranges]
 
     @property
     def done(self) -> bool:
         """Whether every chunk came to its end."""
-        return bool((self.progress[:, 0] == self._last).all())
+        return self.progress[:, 0].tolist() == self._last
 
     def raised(self) -> tuple[Array, Array, Array]:
         """How far the threshold was raised at spikes, how fast, and at support cells."""
@@ -278,8 +310,11 @@ class _Buffers:
 
     def joined(self, name: str) -> Array:
         """What was written, chunk after chunk."""
-        written = self.progress[:, 1 if name in _PER_SPIKE else 2]
-        return np.concatenate([chunk[:n] for chunk, n in zip(getattr(self, name), written, strict=True)])
+        room = getattr(self, name)
+        if not room.shape[1]:
+            return room.reshape(0)
+        written = self.progress[:, 1 if name in _PER_SPIKE else 2].tolist()
+        return np.concatenate([chunk[:n] for chunk, n in zip(room, written, strict=True)])
 
 
 def _delayed(plan: Plan, delays: Delays) -> tuple[Any, ...]:
@@ -293,8 +328,7 @@ def _jump(plan: Plan, *arrays: Array) -> tuple[Array, ...]:
     return arrays if any(plan.structure.jumps) else ()
 
 
-@dataclass(frozen=True)
-class Cotangents:
+class Cotangents(NamedTuple):
     """Incoming gradients: per emitted spike (times, amplitudes, marks), of the support, and of the final state."""
 
     times: Array
@@ -305,8 +339,7 @@ class Cotangents:
     final: Array
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(NamedTuple):
     """Which gradients are asked for."""
 
     weights: bool
@@ -318,9 +351,8 @@ class Wanted:
     d_rec: bool = False
 
 
-@dataclass(frozen=True)
-class Gradients:
-    """Outgoing gradients, shaped like what they belong to.
+class Gradients(NamedTuple):
+    """Outgoing gradients, shaped like what they belong to; empty where not asked for.
 
     `mu` is the adjoint of arrivals [T, B, N]; with delays of the input the gradient of all its cells [T, B, n_in].
     """
@@ -340,6 +372,28 @@ class Gradients:
     d_rec: Array
 
 
+@lru_cache(maxsize=256)
+def _backward_kernel(plan: Plan, delayed: Delayed, far: str, wanted: Wanted) -> Shareable:
+    dense = plan.support == "dense" and plan.recurrent and plan.through_recurrence and not wanted.flow
+    options = plan.options(
+        delayed,
+        method=plan.method,
+        through_reset=plan.through_reset,
+        through_recurrence=plan.through_recurrence,
+        expression=plan.expression if plan.support == "dense" else None,
+        far=far,
+        wants_weights=wanted.weights,
+        wants_time=wanted.times,
+        wants_amplitude=wanted.amplitudes,
+        wants_flow=wanted.flow,
+        wants_threshold=wanted.threshold,
+        wants_d_in=wanted.d_in,
+        wants_d_rec=wanted.d_rec,
+        block=_BLOCK if dense and not delayed.own else 1,
+    )
+    return shareable(_PACKAGE, "backward.py.jinja", options)
+
+
 def backward(
     plan: Plan,
     n_steps: int,
@@ -352,7 +406,6 @@ def backward(
     numbers: Coefficients,
     initial: Array,
     emitted: Emitted,
-    values: Array,
     h: Array,
     support_h: Array,
     dense_h: Array,
@@ -364,50 +417,35 @@ def backward(
     """The adjoint of `forward`, whose arguments come first and whose result follows.
 
     `far` lists silent input cells whose amplitude gradient is wanted (compact); `far_is_dense` asks for `mu` instead,
-    from which the gradient of every input cell follows. `values` are bounded slopes (EventProp) or V (surrogate); `h`,
-    `support_h` and `dense_h` the surrogate's derivative at spikes, support cells and all cells (empty where the kernel
-    evaluates the plan's expression with `scale`).
+    from which the gradient of every input cell follows. `h`, `support_h` and `dense_h` are the surrogate's derivative
+    at spikes, support cells and all cells (empty where the kernel evaluates the plan's expression with `scale`).
     """
     real, n_samples, n_units = w_in.dtype, events.offsets.size - 1, w_in.shape[1]
-    dense = plan.support == "dense" and plan.recurrent and plan.through_recurrence and not wanted.flow
-    blocked = dense and delays.own is None
-    run = shareable(
-        _PACKAGE,
-        "backward.py.jinja",
-        plan.options(
-            delays,
-            method=plan.method,
-            through_reset=plan.through_reset,
-            through_recurrence=plan.through_recurrence,
-            expression=plan.expression if plan.support == "dense" else None,
-            far="dense" if far_is_dense else "compact" if far is not None else "none",
-            wants_weights=wanted.weights,
-            wants_time=wanted.times,
-            wants_amplitude=wanted.amplitudes,
-            wants_flow=wanted.flow,
-            wants_threshold=wanted.threshold,
-            wants_d_in=wanted.d_in,
-            wants_d_rec=wanted.d_rec,
-            block=_BLOCK if blocked else 1,
-        ),
+    run = _backward_kernel(
+        plan, delays.there, "dense" if far_is_dense else "compact" if far is not None else "none", wanted
     )
     ranges = threads.chunks(n_samples)
     n_chunks, n_states = len(ranges), len(plan.structure.states)
-    g_w_in = np.zeros((n_chunks, *(w_in.shape if wanted.weights else (0, n_units))), real)
-    g_w_rec = np.zeros((n_chunks, n_units if plan.recurrent else 0, n_units), real)
+
+    def parts(asked: bool, *shape: int, real: Any = real) -> Array:
+        """A part of a gradient for each chunk, which the kernel fills with zeros first."""
+        return np.empty((n_chunks, *(shape if asked else (0,) * len(shape))), real)
+
+    g_w_in = parts(wanted.weights, *w_in.shape)
+    g_w_rec = parts(plan.recurrent, n_units, n_units)
     # long sums with cancellation, often down to one number: kept in float64
-    g_propagator = np.zeros((n_chunks, n_states, n_states, n_units))
-    g_drift = np.zeros((n_chunks, n_states, n_units))
-    g_threshold = np.zeros((n_chunks, n_units))
-    g_jump = np.zeros((n_chunks, n_states, n_units))
+    g_propagator = parts(wanted.flow, n_states, n_states, n_units, real=np.float64)
+    g_drift = parts(wanted.flow, n_states, n_units, real=np.float64)
+    g_threshold = parts(True, n_units, real=np.float64)
+    g_jump = parts(any(plan.structure.jumps), n_states, n_units, real=np.float64)
+    g_d_in = parts(wanted.d_in, *w_in.shape)
+    g_d_rec = parts(wanted.d_rec, n_units, n_units)
     g_times = np.empty(events.units.size if wanted.times else 0, real)
     g_amplitudes = np.empty(events.units.size if wanted.amplitudes else 0, real)
     far_cells = no_cells(n_samples) if far is None else far
     g_far = np.empty(far_cells.units.size, real)
     n_cells = n_units if delays.into is None else w_in.shape[0]
     mu = np.empty((n_steps, n_samples, n_cells) if far_is_dense else (0, 0, 0), real)
-    g_d_in = np.zeros((n_chunks, *(w_in.shape if wanted.d_in else (0, n_units))), real)
-    g_d_rec = np.zeros((n_chunks, n_units if wanted.d_rec else 0, n_units), real)
     delayed = _delayed(plan, delays)
     g_initial = np.empty((plan.n_states, n_samples, n_units), real)
     recurrent = np.empty((0, n_units), real) if w_rec is None else w_rec
@@ -418,7 +456,7 @@ def backward(
         n_steps, *events, amplitudes, w_in, recurrent, transposed,
         numbers.propagator, numbers.drift, numbers.threshold, numbers.arrival_row, numbers.reset_row, numbers.leak,
         initial, incoming.final,
-        *emitted.spikes, values, h, incoming.times, incoming.amplitudes, incoming.marks,
+        *emitted.spikes, emitted.values, h, incoming.times, incoming.amplitudes, incoming.marks,
         *emitted.support, emitted.support_values, support_h, incoming.support,
         emitted.trace, dense_h, real.type(scale), incoming.dense,
         *far_cells,

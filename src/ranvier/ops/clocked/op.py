@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -225,7 +226,6 @@ class _Call:
     forced: cpu.EventList | None
     delays: cpu.Delays
     emitted: cpu.Emitted | None = None
-    clipped: int = 0
 
 
 def _numba(
@@ -238,18 +238,19 @@ def _numba(
     initial: Tensor,
     forced: Spikes | None,
 ) -> tuple[Spikes, Tensor]:
-    surrogate = isinstance(gradient, Surrogate)
-    compact = surrogate and np.isfinite(gradient.shape.width)
-    plan = cpu.Plan(
+    surrogate = gradient if isinstance(gradient, Surrogate) else None
+    width = surrogate.shape.width if surrogate else 0.0
+    compact = surrogate is not None and isfinite(width)
+    plan = cpu.plan_of(
         structure=dynamics.structure,
         recurrent=w_rec is not None,
         method="surrogate" if surrogate else "eventprop",
         support="compact" if compact else "dense" if surrogate else "none",
-        through_reset=surrogate and gradient.through_reset,
-        through_recurrence=not surrogate or gradient.through_recurrence,
+        through_reset=surrogate is not None and surrogate.through_reset,
+        through_recurrence=surrogate is None or surrogate.through_recurrence,
         forced=forced is not None,
-        dtype=str(w_in.dtype).removeprefix("torch."),
-        expression=gradient.shape.expression if surrogate else None,
+        dtype=_NAMES[w_in.dtype],
+        expression=surrogate.shape.expression if surrogate else None,
         holds=dynamics.hold > 0,
     )
     call = _Call(
@@ -259,16 +260,15 @@ def _numba(
         spikes=spikes,
         events=inputs.event_list(spikes.offsets, spikes.steps, spikes.units),
         far=inputs.far_cells(spikes),
-        numbers=numbers_of(dynamics, gradient.shape.width if surrogate else 0.0),
+        numbers=numbers_of(dynamics, width),
         forced=None if forced is None else inputs.event_list(forced.offsets, forced.steps, forced.units),
         delays=cpu.Delays(*(None if given is None else given.array() for given in delays)),
     )
-    far_values = None if spikes.support is None else spikes.support.values
     times, amplitudes, marks, support_values, final = _Clocked.apply(
         call,
         spikes.times,
         spikes.amplitudes,
-        far_values,
+        None if spikes.support is None else spikes.support.values,
         w_in,
         w_rec,
         dynamics.propagator,
@@ -278,8 +278,8 @@ def _numba(
         initial,
         *(None if given is None else given.seconds for given in delays),
     )
-    assert call.emitted is not None
     out = call.emitted
+    assert out is not None
     support = None
     if surrogate:
         cells = [torch.from_numpy(array) for array in (out.support.units, out.support.steps, out.support.offsets)]
@@ -294,12 +294,13 @@ def _numba(
         steps=torch.from_numpy(out.spikes.steps),
         dt=spikes.dt,
         support=support,
-        marks=None if surrogate else marks,
-        record=Record("numba", call.clipped),
+        marks=marks,
+        record=Record("numba", out.clipped),
     )
     return emitted, final
 
 
+_NAMES = {torch.float32: "float32", torch.float64: "float64"}
 _numbers: WeakKeyDictionary[Dynamics, dict[float, cpu.Coefficients]] = WeakKeyDictionary()
 
 
@@ -348,7 +349,7 @@ class _Clocked(torch.autograd.Function):
     def forward(
         ctx: Any,
         call: _Call,
-        times: Tensor,
+        times: Tensor,  # noqa: ARG004 (only its gradient matters)
         amplitudes: Tensor,
         far_values: Tensor | None,  # noqa: ARG004 (zeros; only its gradient matters)
         w_in: Tensor,
@@ -360,16 +361,19 @@ class _Clocked(torch.autograd.Function):
         initial: Tensor,
         d_in: Tensor | None,  # noqa: ARG004 (the steps are in call.delays)
         d_rec: Tensor | None,  # noqa: ARG004
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        spikes = call.spikes
-        emitted = cpu.forward(
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor]:
+        spikes, gradient = call.spikes, call.gradient
+        exact = isinstance(gradient, EventProp)
+        call.emitted = emitted = cpu.forward(
             call.plan,
             spikes.n_steps,
+            spikes.on_grid_only("clocked"),
             call.events,
             inputs.array(amplitudes),
             inputs.array(w_in),
             None if w_rec is None else inputs.array(w_rec),
             call.numbers,
+            gradient.min_slope if exact else 0.0,
             inputs.array(initial),
             call.forced,
             call.delays,
@@ -378,42 +382,36 @@ class _Clocked(torch.autograd.Function):
             raise RuntimeError(
                 f"The kernel consumed {emitted.consumed} of {spikes.n_events} events: steps are unsorted."
             )
-        call.emitted = emitted
         ctx.call = call
-        values = torch.from_numpy(emitted.values)
-        if isinstance(call.gradient, EventProp):
-            least = _least_slope(torch.from_numpy(emitted.spikes.units), call.dynamics, call.gradient)
-            call.clipped = int((values < least).sum())
-            values = torch.maximum(values, least)
-        ctx.save_for_backward(amplitudes, w_in, w_rec, initial, values)
-        out_times = torch.from_numpy(emitted.spikes.steps * np.float64(spikes.on_grid_only("clocked"))).to(times.dtype)
-        ones = torch.ones_like(values)
+        ctx.save_for_backward(amplitudes, w_in, w_rec, initial)
+        ctx.set_materialize_grads(False)  # most calls use neither the marks nor the final state
+        out_times, final = torch.from_numpy(emitted.times), torch.from_numpy(emitted.final)
+        ones = torch.ones_like(out_times)
+        if exact:
+            ctx.mark_non_differentiable(ones)
+            return out_times, ones, torch.ones_like(ones), None, final
+        ctx.mark_non_differentiable(out_times)
         if call.plan.support == "dense":
-            support = values.new_zeros(()).expand(emitted.trace.shape)
-        else:
-            support = values.new_zeros(emitted.support_values.shape)
-        final = torch.from_numpy(emitted.final)
-        marks = torch.ones_like(values)
-        if isinstance(call.gradient, EventProp):
-            ctx.mark_non_differentiable(ones, support)
-        else:
-            ctx.mark_non_differentiable(out_times, marks)
-        return out_times, ones, marks, support, final
+            return out_times, ones, None, ones.new_zeros(()).expand(emitted.trace.shape), final
+        return out_times, ones, None, ones.new_zeros(emitted.support_values.shape), final
 
     @staticmethod
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (the decorator hides the signature)
-        ctx: Any, *incoming: Tensor
+        ctx: Any, *incoming: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         call: _Call = ctx.call
-        amplitudes, w_in, w_rec, initial, values = ctx.saved_tensors
+        amplitudes, w_in, w_rec, initial = ctx.saved_tensors
         emitted, plan = call.emitted, call.plan
         assert emitted is not None
         needs: dict[str, bool] = dict(zip(_DIFFERENTIABLE, ctx.needs_input_grad[1:], strict=True))
-        g_times, g_amplitudes, g_marks, g_support, g_final = (inputs.array(g) for g in incoming)
-        none = np.empty((1, 1, 0), w_in.numpy().dtype)
-        h, support_h, dense_h = _surrogate_derivatives(call, values)
+
+        def given(place: int, like: cpu.Array) -> cpu.Array:
+            return inputs.array_or_zeros(incoming[place], like.shape, w_in)
+
+        h, support_h, dense_h = _surrogate_derivatives(call)
         far_is_dense = needs["far"] and call.far is None
+        g_final = given(4, emitted.final)
         dt = call.spikes.on_grid_only("clocked")
         if plan.holds:  # a hold is counted in steps, its end's time is in seconds
             g_final = g_final.copy()
@@ -430,17 +428,16 @@ class _Clocked(torch.autograd.Function):
             call.numbers,
             inputs.array(initial),
             emitted,
-            values.numpy(),
             h,
             support_h,
             dense_h,
             call.gradient.shape.scale if isinstance(call.gradient, Surrogate) else 1.0,
             cpu.Cotangents(
-                times=g_times,
-                amplitudes=g_amplitudes,
-                marks=g_marks,
-                support=g_support if plan.support == "compact" else none[0, 0],
-                dense=g_support if plan.support == "dense" else none,
+                times=given(0, emitted.times),
+                amplitudes=given(1, emitted.times),
+                marks=given(2, emitted.times),
+                support=given(3, emitted.support_values) if plan.support == "compact" else emitted.support_values,
+                dense=given(3, emitted.trace) if plan.support == "dense" else emitted.trace,
                 final=g_final,
             ),
             cpu.Wanted(
@@ -468,7 +465,7 @@ class _Clocked(torch.autograd.Function):
         return (None, *(gradient(name) if needs[name] else None for name in _DIFFERENTIABLE))
 
 
-def _surrogate_derivatives(call: _Call, values: Tensor) -> tuple[cpu.Array, cpu.Array, cpu.Array]:
+def _surrogate_derivatives(call: _Call) -> tuple[cpu.Array, cpu.Array, cpu.Array]:
     """The surrogate's derivative at the spikes, the support cells and, for dense support, every cell."""
     gradient, emitted = call.gradient, call.emitted
     assert emitted is not None
@@ -488,4 +485,4 @@ def _surrogate_derivatives(call: _Call, values: Tensor) -> tuple[cpu.Array, cpu.
     if call.plan.support == "dense":
         return empty, empty, h(torch.from_numpy(emitted.trace), None)
     support = torch.from_numpy(emitted.support_values)
-    return h(values, emitted.spikes.units), h(support, emitted.support.units), none
+    return h(torch.from_numpy(emitted.values), emitted.spikes.units), h(support, emitted.support.units), none

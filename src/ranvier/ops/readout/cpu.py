@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,7 @@ _PACKAGE = "ranvier.ops.readout"
 _SIDE_BY_SIDE = 4096  # units of several samples: their states stay in the innermost cache but one
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(NamedTuple):
     """Which gradients are asked for."""
 
     weights: bool
@@ -30,9 +29,8 @@ class Wanted:
     delays: bool
 
 
-@dataclass(frozen=True)
-class Gradients:
-    """Outgoing gradients, shaped like what they belong to.
+class Gradients(NamedTuple):
+    """Outgoing gradients, shaped like what they belong to; empty where not asked for.
 
     `mu` is the adjoint of arrivals [T, B, N]; with delays the gradient of all input cells [T, B, n_in].
     """
@@ -68,11 +66,16 @@ def forward(
     trace = np.empty((n_steps, n_samples, n_units), real)
     final = np.empty((len(structure.states), n_samples, n_units), real)
     used = threads.spread(
-        _kernel("forward.py.jinja", structure, real, delays),
+        _forward_kernel(structure, real.char, delays is not None),
         threads.chunks(n_samples),
         width, n_steps, *events, amplitudes, w_in, propagator, drift, initial, trace, final, *_delayed(delays),
     )  # fmt: skip
     return trace, final, sum(used)
+
+
+@lru_cache(maxsize=256)
+def _forward_kernel(structure: Structure, real: str, delayed: bool) -> Shareable:
+    return shareable(_PACKAGE, "forward.py.jinja", _options(structure, real, delayed))
 
 
 def backward(
@@ -99,10 +102,16 @@ def backward(
     propagator, drift, arrival_row = _tiled(structure, width, numbers.propagator, numbers.drift, numbers.arrival_row)
     ranges, n_states = threads.chunks(n_samples), len(structure.states)
     n_chunks = len(ranges)
-    g_w_in = np.zeros((n_chunks, *(w_in.shape if wanted.weights else (0, n_units))), real)
+
+    def parts(asked: bool, *shape: int, real: Any = real) -> Array:
+        """A part of a gradient for each chunk, which the kernel fills with zeros first."""
+        return np.empty((n_chunks, *(shape if asked else (0,) * len(shape))), real)
+
+    g_w_in = parts(wanted.weights, *w_in.shape)
     # long sums with cancellation, often down to one number: kept in float64
-    g_propagator = np.zeros((n_chunks, n_states, n_states, n_units))
-    g_drift = np.zeros((n_chunks, n_states, n_units))
+    g_propagator = parts(wanted.flow, n_states, n_states, n_units, real=np.float64)
+    g_drift = parts(wanted.flow, n_states, n_units, real=np.float64)
+    g_d_in = parts(wanted.delays, *w_in.shape)
     g_times = np.empty(events.units.size if wanted.times else 0, real)
     g_amplitudes = np.empty(events.units.size if wanted.amplitudes else 0, real)
     far_cells = no_cells(n_samples) if far is None else far
@@ -110,21 +119,9 @@ def backward(
     n_cells = n_units if delays is None else w_in.shape[0]
     mu = np.empty((n_steps, n_samples, n_cells) if far_is_dense else (0, 0, 0), real)
     g_initial = np.empty((n_states, n_samples, n_units), real)
-    g_d_in = np.zeros((n_chunks, *(w_in.shape if wanted.delays else (0, n_units))), real)
-    run = _kernel(
-        "backward.py.jinja",
-        structure,
-        real,
-        delays,
-        far="dense" if far_is_dense else "compact" if far is not None else "none",
-        wants_weights=wanted.weights,
-        wants_time=wanted.times,
-        wants_amplitude=wanted.amplitudes,
-        wants_flow=wanted.flow,
-        wants_d_in=wanted.delays,
-    )
+    silent = "dense" if far_is_dense else "compact" if far is not None else "none"
     threads.spread(
-        run, ranges,
+        _backward_kernel(structure, real.char, delays is not None, silent, wanted), ranges,
         width, n_steps, *events, amplitudes, w_in,
         propagator, drift, arrival_row, initial, g_final, g_trace, *far_cells,
         g_w_in, g_propagator, g_drift, g_times, g_amplitudes, g_far, mu, g_initial,
@@ -143,17 +140,34 @@ def backward(
     )
 
 
-def _kernel(template: str, structure: Structure, real: Any, delays: Array | None, **more: Any) -> Shareable:
+@lru_cache(maxsize=256)
+def _backward_kernel(structure: Structure, real: str, delayed: bool, far: str, wanted: Wanted) -> Shareable:
+    options = _options(
+        structure,
+        real,
+        delayed,
+        far=far,
+        wants_weights=wanted.weights,
+        wants_time=wanted.times,
+        wants_amplitude=wanted.amplitudes,
+        wants_flow=wanted.flow,
+        wants_d_in=wanted.delays,
+    )
+    return shareable(_PACKAGE, "backward.py.jinja", options)
+
+
+def _options(structure: Structure, real: str, delayed: bool, **more: Any) -> tuple[tuple[str, Any], ...]:
+    """The template's variables; `real` is the character of a numpy type."""
     options = {
         "states": tuple(range(len(structure.states))),
         "entered": structure.entered,
         "flows": structure.flows,
         "drifts": structure.drifts,
         "per_unit": structure.per_unit,
-        "delayed": delays is not None,
-        "real": f"np.{real}",
+        "delayed": delayed,
+        "real": f"np.{np.dtype(real)}",
     }
-    return shareable(_PACKAGE, template, tuple(sorted((options | more).items())))
+    return tuple(sorted((options | more).items()))
 
 
 def _width(n_samples: int, n_units: int) -> int:

@@ -109,14 +109,14 @@ class _Readout(torch.autograd.Function):
             raise RuntimeError(f"The kernel consumed {consumed} of {spikes.n_events} events: steps are unsorted.")
         ctx.call = (spikes.n_steps, events, inputs.far_cells(spikes), numbers, dynamics, delays)
         ctx.save_for_backward(amplitudes, w_in, initial)
+        ctx.set_materialize_grads(False)  # most calls do not use the final state
         return torch.from_numpy(trace), torch.from_numpy(final)
 
     @staticmethod
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (the decorator hides the signature)
-        ctx: Any, *incoming: Tensor
+        ctx: Any, g_trace: Tensor | None, g_final: Tensor | None
     ) -> tuple[Tensor | None, ...]:
-        g_trace, g_final = incoming
         n_steps, events, far, numbers, dynamics, delays = ctx.call
         amplitudes, w_in, initial = ctx.saved_tensors
         needs: dict[str, bool] = dict(zip(_DIFFERENTIABLE, ctx.needs_input_grad[3:], strict=True))
@@ -131,8 +131,8 @@ class _Readout(torch.autograd.Function):
             inputs.array(w_in),
             numbers,
             inputs.array(initial),
-            inputs.array(g_trace),
-            inputs.array(g_final),
+            inputs.array_or_zeros(g_trace, (n_steps, *initial.shape[1:]), w_in),
+            inputs.array_or_zeros(g_final, initial.shape, w_in),
             cpu.Wanted(
                 weights=needs["w_in"],
                 times=needs["times"],
