@@ -16,7 +16,7 @@ from ranvier.spikes import Spikes
 
 DT = 1e-3
 NUMBERS = dynamics(CubaLIF(20e-3, 5e-3), DT, None, torch.float32)
-KEPT = (compiling._module, compiling._writable_folder, cpu._forward_kernel, cpu._backward_kernel)
+KEPT = (compiling._module, compiling._templates, compiling._writable_folder, cpu._forward_kernel, cpu._backward_kernel)
 
 
 def given(n_units: int = 2) -> Spikes:

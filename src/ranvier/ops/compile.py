@@ -60,25 +60,32 @@ def _writable_folder() -> Path:
     return private
 
 
-@lru_cache(maxsize=8)
-def _template(package: str, name: str) -> Any:
+@lru_cache(maxsize=1)
+def _templates() -> Any:
+    """All templates, by package and name; what Jinja makes of them is kept beside the kernels."""
     import jinja2
 
-    environment = jinja2.Environment(
+    class Environment(jinja2.Environment):
+        def join_path(self, template: str, parent: str) -> str:
+            """What is included belongs to the package of what includes it."""
+            return f"{parent.split('/')[0]}/{template}"
+
+    return Environment(
         line_statement_prefix="%",
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
         autoescape=False,
-        loader=jinja2.FunctionLoader(lambda included: _text(package, included)),
+        loader=jinja2.FunctionLoader(_text),
+        bytecode_cache=jinja2.FileSystemBytecodeCache(str(_writable_folder()), "%s.template"),
     )
-    return environment.from_string(_text(package, name))
 
 
-def _text(package: str, name: str) -> str:
-    """A template of the package, or one that all ops share."""
-    own = files(package).joinpath(name)
-    return (own if own.is_file() else files("ranvier.ops").joinpath(name)).read_text()
+def _text(name: str) -> str:
+    """A template of a package, "package/name", or one that all ops share."""
+    package, file = name.split("/")
+    own = files(package).joinpath(file)
+    return (own if own.is_file() else files("ranvier.ops").joinpath(file)).read_text()
 
 
 Options = tuple[tuple[str, Any], ...]  # hashable name-value pairs
@@ -104,7 +111,7 @@ def shareable(package: str, template: str, options: Options) -> Shareable:
 
 @lru_cache(maxsize=256)
 def _module(package: str, template: str, options: Options) -> ModuleType:
-    source = _template(package, template).render(dict(options))
+    source = _templates().get_template(f"{package}/{template}").render(dict(options))
     name = f"{Path(template).name.split('.')[0]}_{_fingerprint(source)}"
     path = _writable_folder() / f"{name}.py"
     if not path.exists():
