@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -19,6 +20,7 @@ from typing import Any
 from ranvier.errors import LostProcessError, RanvierError, RunError
 
 WAIT = timedelta(days=1)  # for the first process, which may have a day of recordings to turn into spikes
+_MEETING = timedelta(minutes=5)  # for all to be there
 _GRACE = 1.0  # seconds in which a process with an error of its own speaks before those that only lost it
 _VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -26,6 +28,14 @@ _VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 def is_first() -> bool:
     """Whether this process is alone, or the first of those that were started together."""
     return _count() == 1 or os.environ["RANK"] == "0"
+
+
+def hush() -> None:
+    """Before torch is loaded: leave warnings to the first process, and what happens to processes to us."""
+    if not is_first():
+        warnings.simplefilter("ignore")
+    if _count() > 1:
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # torch has pages to say of a lost process
 
 
 @contextmanager
@@ -43,7 +53,7 @@ def joined() -> Iterator[None]:
     from torch.distributed.rendezvous import rendezvous
 
     try:
-        store, index, count = next(rendezvous("env://", timeout=WAIT))
+        store, index, count = next(rendezvous("env://", timeout=_MEETING))
         dist.init_process_group("gloo", store=store, rank=index, world_size=count, timeout=WAIT)
     except (RuntimeError, ValueError) as error:
         told = ", ".join(f"{name}={os.environ[name]}" for name in _VARIABLES)

@@ -23,8 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _one_line
-            if not launch.is_first():
-                warnings.simplefilter("ignore")
+            launch.hush()
             command = options.parse(sys.argv[1:] if arguments is None else arguments)
             answer = _call(command)
         if launch.is_first():
@@ -36,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RanvierError as error:
         return _fail(f"ranvier: {error}", 1)
     except KeyboardInterrupt as interrupt:
+        if not (interrupt.args or launch.is_first()):  # before there was a run
+            return 130
         advice = f" Continue with: {interrupt.args[0]}" if interrupt.args else ""
         return _fail(f"ranvier: Interrupted.{advice}", 130)
     return answer.code

@@ -6,16 +6,14 @@ import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ranvier.cli import check, launch, progress
 from ranvier.cli import folder as folders
 from ranvier.cli.options import Train
 from ranvier.errors import DataError, LostProcessError, RunError
 from ranvier.studies import RunConfig, Study, study, takes_folder
-
-if TYPE_CHECKING:
-    from ranvier.training.ranks import Ranks
+from ranvier.training.ranks import Ranks, together
 
 
 class _Run(NamedTuple):
@@ -41,25 +39,22 @@ def run(options: Train, config: RunConfig | None) -> dict[str, Any]:
         RanvierError: what only the disk or the training reveals.
         KeyboardInterrupt: with the command that continues as its argument.
     """
-    with launch.joined():
-        from ranvier.training.ranks import together
-
-        with together(wait=launch.WAIT) as ranks:
-            folder, stored, config, result = ranks.from_first(lambda: _opened(options, config))
-            if result is not None:
-                return result
-            try:
-                parts, loading = _load(config, folder, ranks, is_new=options.resume is None)
-                if config != stored and ranks.is_first:
-                    folders.write_config(folder, config)
-                result = train(config, folder, parts, loading, ranks)
-            except KeyboardInterrupt:
-                raise KeyboardInterrupt(launch.again(folder)) from None
-            except LostProcessError as lost:
-                raise LostProcessError(f"{lost} Continue with: {launch.again(folder)}") from lost
-            if ranks.is_first:
-                folders.write_result(folder, result)
+    with launch.joined(), together(wait=launch.WAIT) as ranks:
+        folder, stored, config, result = ranks.from_first(lambda: _opened(options, config))
+        if result is not None:
             return result
+        try:
+            parts, loading = _load(config, folder, ranks, is_new=options.resume is None)
+            if config != stored and ranks.is_first:
+                folders.write_config(folder, config)
+            result = train(config, folder, parts, loading, ranks)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(launch.again(folder)) from None
+        except LostProcessError as lost:
+            raise LostProcessError(f"{lost} Continue with: {launch.again(folder)}") from lost
+        if ranks.is_first:
+            folders.write_result(folder, result)
+        return result
 
 
 def _opened(options: Train, config: RunConfig | None) -> _Run:
