@@ -69,6 +69,19 @@ def with_readout(gradient: Any) -> Network:
     )
 
 
+class Sometimes(torch.nn.Module):
+    """Scales amplitudes, or not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.tensor(1.0))
+        self.calls = 0
+
+    def forward(self, spikes: Any) -> Any:
+        self.calls += self.training
+        return spikes._with(amplitudes=spikes.amplitudes * self.scale) if self.calls % 2 else spikes
+
+
 def with_a_silent_neuron() -> Network:
     network = tiny_network()
     with torch.no_grad():
@@ -112,6 +125,10 @@ EQUAL: dict[str, Callable[[], dict[str, Any]]] = {
     "waking after an epoch": lambda: trained(
         with_a_silent_neuron(), config=replace(CONFIG, wake_after=WakeAfterEpoch("hidden", bump=0.05))
     ),
+    "a parameter that every other batch does without": lambda: trained(
+        Network(sometimes=Sometimes(), **with_readout(Surrogate(SuperSpike(scale=20.0))).layers),
+        MaxOverTimeCrossEntropy(),
+    ),
     "a plateau": lambda: trained(
         tiny_network(), config=replace(CONFIG, epochs=3, plateau=Plateau(0.0, 0.1, patience=1))
     ),
@@ -137,7 +154,7 @@ class Marked(torch.nn.Module):
 
 def marked() -> dict[str, Any]:
     network = tiny_network()
-    marked = Network(mark=Marked(), **dict(network.layers.items()))
+    marked = Network(mark=Marked(), **network.layers)
     fit(marked, LOSS, TRAIN, VALIDATION, CONFIG, progress=False)
     mark = marked.layers["mark"]
     return {"drawn": mark.drawn, "seen": float(mark.seen)}
