@@ -133,7 +133,12 @@ def fit(
     With `run_dir`, each epoch ends with a line in `metrics.jsonl` and the checkpoint `last.pt`, each better
     validation with `best.pt`, all written atomically. A training that was stopped at any moment, however
     rudely, and is resumed by the same call with `resume=True` ends with the same weights to the bit (same
-    machine, CPU, thread count).
+    machine, CPU, thread count, number of processes).
+
+    Where torch.distributed is initialised, all its processes call this alike and train together: each computes a share
+    of every batch of `batch_size`, and all end with the weights and metrics of one process but for rounding. The first
+    one's weights are everybody's at the start; it alone keeps `run_dir` and reports. What layers of the user's own draw
+    at random, or compute across samples, they draw and compute for each share.
 
     Args:
         network: returns `(output, activity)` for spikes; `Network` does.
@@ -153,7 +158,8 @@ def fit(
     Raises:
         RunError: the loss, a gradient or a weight stopped being finite (`network` and the checkpoints keep
             the last good state); `run_dir` cannot be written, holds a run already, or its checkpoints are
-            damaged, or of another configuration or other data.
+            damaged, or of another configuration, other data or another number of processes; processes that train
+            together differ in these; or one of them ended (LostProcessError).
         ValueError: naming argument, rule and value.
     """
     config = FitConfig() if config is None else config
