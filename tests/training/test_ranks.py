@@ -32,7 +32,6 @@ from ranvier.training.metrics import kept_lines
 from tests.training.tiny import LOSS, equal, tiny_data, tiny_network, weights
 
 ROOT = Path(__file__).parents[2]
-N_RANKS = 2
 TRAIN, VALIDATION = tiny_data(49, 42), tiny_data(21, 41)  # the last batch of 16 holds one sample, for one process
 CONFIG = FitConfig(epochs=2, batch_size=16, learning_rate=5e-3, threads=1)
 
@@ -177,18 +176,22 @@ def mistake() -> None:
     raise ValueError("The second process has made a mistake.")
 
 
+HELD: list[Exception] = []  # with their tracebacks, as a debugger holds them
+
+
 def error_of(run: Callable[[], Any]) -> dict[str, Any]:
     started = time.monotonic()
     try:
         run()
     except Exception as error:
+        HELD.append(error)
         return {"error": type(error).__name__, "told": str(error), "seconds": time.monotonic() - started}
     return {"error": None}
 
 
-def worker(index: int, folder: Path) -> None:
-    """What each of the two processes does."""
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=index, world_size=N_RANKS)
+def worker(index: int, count: int, folder: Path) -> None:
+    """What each of the processes does."""
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=index, world_size=count)
     own = folder / f"seen by {index}"  # the second process must need no disk
     found: dict[str, Any] = {name: run() for name, run in EQUAL.items()}
     found["marked"] = marked()
@@ -209,23 +212,23 @@ def worker(index: int, folder: Path) -> None:
     torch.save(found, folder / f"{index}.pt")
 
 
-def start(call: str, count: int) -> list[subprocess.Popen[bytes]]:
-    """So many processes; `call` is code in which {index} is their number."""
-    code = "from pathlib import Path; from tests.training import test_ranks; test_ranks."
-    return [
-        subprocess.Popen([sys.executable, "-c", code + call.format(index=index)], cwd=ROOT, stderr=subprocess.PIPE)
-        for index in range(count)
+def train_together(folder: Path, count: int) -> list[dict[str, Any]]:
+    """What each of so many processes found."""
+    code = "from pathlib import Path; from tests.training.test_ranks import worker; "
+    calls = [f"worker({index}, {count}, Path({str(folder)!r}))" for index in range(count)]
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code + call], cwd=ROOT, stderr=subprocess.PIPE) for call in calls
     ]
+    said = [process.communicate(timeout=300)[1].decode() for process in processes]
+    assert [process.returncode for process in processes] == [0, -signal.SIGKILL, 0][:count], "\n".join(said)
+    return [torch.load(folder / f"{index}.pt", weights_only=False) for index in range(count)]
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], dict[str, Any]]:
     """The folder of two processes that are done, and what each of them found."""
     folder = tmp_path_factory.mktemp("pair")
-    processes = start(f"worker({{index}}, Path({str(folder)!r}))", N_RANKS)
-    said = [process.communicate(timeout=300)[1].decode() for process in processes]
-    assert [process.returncode for process in processes] == [0, -signal.SIGKILL], "\n".join(said)
-    first, second = (torch.load(folder / f"{index}.pt", weights_only=False) for index in range(N_RANKS))
+    first, second = train_together(folder, 2)
     return folder, first, second
 
 
@@ -328,3 +331,20 @@ def test_a_killed_process_ends_the_other_and_the_run_goes_on(pair: Any) -> None:
     loaded = checkpoint.load_last(folder / "killed")
     assert loaded is not None
     assert loaded.content["epoch"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ranvier.layers.network.SilentLayerWarning")
+def test_three_processes(tmp_path: Path) -> None:
+    found = train_together(tmp_path, 3)
+    for name, run in EQUAL.items():
+        alone = run()
+        for each in found:
+            assert equal(each[name]["weights"], found[0][name]["weights"])
+            assert distance(each[name]["weights"], alone["weights"]) < 1e-6, name
+    for name, one in (("mistake", "ValueError"), ("killed", None), ("unwritable", "LostProcessError")):
+        for index in (0, 2):
+            expected = "RunError" if (name, index) == ("unwritable", 0) else "LostProcessError"
+            assert found[index][name]["error"] == expected, name
+            assert found[index][name]["seconds"] < 10, name
+        assert found[1].get(name, {}).get("error") == one

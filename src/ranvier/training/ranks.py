@@ -180,6 +180,11 @@ class _Together(Ranks):
         if self.is_first:
             self.wait()
 
+    def leave(self) -> None:
+        """Close the connections, which is how the others learn of an error: torch does once nothing knows the group."""
+        group, self._group = self._group, None
+        dist.destroy_process_group(group)
+
 
 @contextmanager
 def together(network: nn.Module | None = None, *, wait: timedelta = _WAIT) -> Iterator[Ranks]:
@@ -197,13 +202,12 @@ def together(network: nn.Module | None = None, *, wait: timedelta = _WAIT) -> It
         return
     device = "cpu" if network is None else next((value.device.type for value in network.parameters()), "cpu")
     with _answered():
-        group: Any = dist.new_group(timeout=wait, backend="nccl" if device == "cuda" else "gloo")
+        ranks = _Together(dist.new_group(timeout=wait, backend="nccl" if device == "cuda" else "gloo"), device)
     try:
-        ranks = _Together(group, device)
         yield ranks
         ranks.wait()
     finally:
-        dist.destroy_process_group(group)  # closes its connections, which is how others learn of an error
+        ranks.leave()
 
 
 @contextmanager
@@ -211,4 +215,5 @@ def _answered() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # torch has no narrower class for a closed connection
+        error.with_traceback(None)  # whose frames know the group, see `leave`
         raise LostProcessError("Training stopped because another of its processes ended or did not answer.") from error
