@@ -181,7 +181,7 @@ class _Together(Ranks):
             self.wait()
 
     def leave(self) -> None:
-        """Close the connections, which is how the others learn of an error: torch does once nothing knows the group."""
+        """Close the connections, which tells the others of an error. Torch does so once nothing refers to the group."""
         group, self._group = self._group, None
         dist.destroy_process_group(group)
 
@@ -215,5 +215,5 @@ def _answered() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # torch has no narrower class for a closed connection
-        error.with_traceback(None)  # whose frames know the group, see `leave`
+        error.with_traceback(None)  # whose frames refer to the group, see `leave`
         raise LostProcessError("Training stopped because another of its processes ended or did not answer.") from error
