@@ -17,6 +17,10 @@ class RunError(RanvierError):
     """A training run cannot start, continue or be read."""
 
 
+class LostProcessError(RunError):
+    """Another of the processes that train a network together ended, or did not answer in time."""
+
+
 class RunawayError(RanvierError):
     """A unit spiked more often in one sample than its layer allows.
 

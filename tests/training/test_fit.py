@@ -268,7 +268,7 @@ def test_the_first_of_equally_good_epochs_is_the_best(tmp_path: Path, monkeypatc
 
     module = sys.modules[fit_function.__module__]
     accuracies = iter([0.5, 0.7, 0.7, 0.6])
-    monkeypatch.setattr(module, "evaluate", lambda *_: Evaluation(1.0, next(accuracies), 0, {}, {}, {}))
+    monkeypatch.setattr(module, "evaluate", lambda *_, **__: Evaluation(1.0, next(accuracies), 0, {}, {}, {}))
     result, _ = run(tmp_path)
     assert (result.best_epoch, result.best_validation) == (2, 0.7)
     assert checkpoint.load(tmp_path / "best.pt")["epoch"] == 2

@@ -2,7 +2,7 @@
 
 0: success. 1: found out later (missing run, bad data, unwritable folder, a training that diverged), gradients that do
 not pass, or recordings left out. 2: wrong whatever the disk holds. 130: interrupted. Errors are one sentence on
-standard error; standard output then stays empty.
+standard error; standard output then stays empty. Of several processes under torchrun the first tells what it finds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ranvier.cli import check, options
+from ranvier.cli import check, launch, options
 from ranvier.errors import RanvierError
 
 
@@ -23,16 +23,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _one_line
+            launch.hush()
             command = options.parse(sys.argv[1:] if arguments is None else arguments)
             answer = _call(command)
-        _print(answer, as_json=command.json)
+        if launch.is_first():
+            _print(answer, as_json=command.json)
     except SystemExit as leaving:  # help
         return int(leaving.code or 0)
     except options.UsageError as error:
-        return _fail(f"ranvier: {error}", 2)
+        return _fail(f"ranvier: {error}", 2) if launch.is_first() else 2  # all find the same
     except RanvierError as error:
         return _fail(f"ranvier: {error}", 1)
     except KeyboardInterrupt as interrupt:
+        if not (interrupt.args or launch.is_first()):  # before there was a run
+            return 130
         advice = f" Continue with: {interrupt.args[0]}" if interrupt.args else ""
         return _fail(f"ranvier: Interrupted.{advice}", 130)
     return answer.code

@@ -156,7 +156,11 @@ class Train(_Network):
     learning_rate: Annotated[
         float | None, _optional(float, "X"), _given("Adam's, in the first epoch.", _defaults("learning_rate"))
     ] = None
-    threads: Annotated[int | None, _optional(int, "N"), _given("CPU threads.", "(default: torch's choice)")] = None
+    threads: Annotated[
+        int | None,
+        _optional(int, "N"),
+        _given("CPU threads of each process.", "(default: torch's choice; under torchrun equal shares)"),
+    ] = None
     out: Annotated[
         str | None,
         _optional(str, "DIR"),

@@ -6,17 +6,27 @@ import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from ranvier.cli import check, progress
+from ranvier.cli import check, launch, progress
 from ranvier.cli import folder as folders
 from ranvier.cli.options import Train
-from ranvier.errors import DataError, RunError
+from ranvier.errors import DataError, LostProcessError, RunError
 from ranvier.studies import RunConfig, Study, study, takes_folder
+from ranvier.training.ranks import Ranks, together
+
+
+class _Run(NamedTuple):
+    """What the first process found or made: a folder, what is in its `config.json`, what it now is, a known result."""
+
+    folder: Path
+    stored: RunConfig
+    config: RunConfig
+    result: dict[str, Any] | None
 
 
 def run(options: Train, config: RunConfig | None) -> dict[str, Any]:
-    """Train, test once, and tell.
+    """Train, test once, and tell. Under torchrun with the other processes, of which the first alone touches the disk.
 
     Args:
         options: as given.
@@ -29,6 +39,25 @@ def run(options: Train, config: RunConfig | None) -> dict[str, Any]:
         RanvierError: what only the disk or the training reveals.
         KeyboardInterrupt: with the command that continues as its argument.
     """
+    with launch.joined(), together(wait=launch.WAIT) as ranks:
+        folder, stored, config, result = ranks.from_first(lambda: _opened(options, config))
+        if result is not None:
+            return result
+        try:
+            parts, loading = _load(config, folder, ranks, is_new=options.resume is None)
+            if config != stored and ranks.is_first:
+                folders.write_config(folder, config)
+            result = train(config, folder, parts, loading, ranks)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(launch.again(folder)) from None
+        except LostProcessError as lost:
+            raise LostProcessError(f"{lost} Continue with: {launch.again(folder)}") from lost
+        if ranks.is_first:
+            folders.write_result(folder, result)
+        return result
+
+
+def _opened(options: Train, config: RunConfig | None) -> _Run:
     if config is None:
         assert options.resume is not None
         folder = Path(options.resume)
@@ -36,34 +65,34 @@ def run(options: Train, config: RunConfig | None) -> dict[str, Any]:
         config = _resumed(options, folder, stored)
         finished = folders.read_result(folder, config.epochs)
         if finished is not None:
-            return finished | {"run_dir": str(folder)}
+            return _Run(folder, stored, config, finished | {"run_dir": str(folder)})
         _check_epochs(config, folder)
         _say(config, f"Resuming {folder}")
     else:
-        stored = config = replace(config, threads=config.threads or _threads())
+        stored = config = replace(config, threads=config.threads or launch.threads())
         folder = folders.create(options.out, config)
         _say(config, f"New run in {folder}")
-    try:
-        parts, loading = _load(config, folder, is_new=options.resume is None)
-        if config != stored:
-            folders.write_config(folder, config)
-        result = train(config, folder, parts, loading)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"ranvier train --resume {folder}") from None
-    folders.write_result(folder, result)
-    return result
+    launch.say_if_crowded(config.threads or 1)
+    return _Run(folder, stored, config, None)
 
 
-def _load(config: RunConfig, folder: Path, *, is_new: bool) -> tuple[Study, float]:
-    """The parts of a run, and the seconds to make them; a new run without data leaves no folder behind."""
+def _load(config: RunConfig, folder: Path, ranks: Ranks, *, is_new: bool) -> tuple[Study, float]:
+    """The parts of a run, and the seconds to make them; a new run without data leaves no folder behind.
+
+    The first process comes first: what it downloads or converts is there for the others.
+    """
     started = time.monotonic()
     try:
-        with progress.shown() as told:
-            return study(config, told), time.monotonic() - started
+        with progress.shown() as told, ranks.first_alone():
+            parts = study(config, told if ranks.is_first else None)
+        ranks.wait()
+    except LostProcessError:
+        raise
     except (DataError, RunError):
-        if is_new:
+        if is_new and ranks.is_first:
             folders.remove(folder)
         raise
+    return parts, time.monotonic() - started
 
 
 def _check_epochs(config: RunConfig, folder: Path) -> None:
@@ -73,12 +102,6 @@ def _check_epochs(config: RunConfig, folder: Path) -> None:
     if loaded is not None and loaded.content["epoch"] > config.epochs:
         done = loaded.content["epoch"]
         raise RunError(f"--epochs must be at least those done in {folder}, {done}. Got {config.epochs}.")
-
-
-def _threads() -> int:
-    import torch
-
-    return torch.get_num_threads()
 
 
 def _resumed(options: Train, folder: Path, config: RunConfig) -> RunConfig:
@@ -91,7 +114,7 @@ def _resumed(options: Train, folder: Path, config: RunConfig) -> RunConfig:
     return config if options.epochs is None else replace(config, epochs=options.epochs)
 
 
-def train(config: RunConfig, folder: Path, parts: Study, loading: float) -> dict[str, Any]:
+def train(config: RunConfig, folder: Path, parts: Study, loading: float, ranks: Ranks) -> dict[str, Any]:
     """Train in `folder`, from its checkpoint if it has one, and measure the final weights on the test set."""
     from ranvier.training import evaluate, fit
     from ranvier.training.threads import thread_count
@@ -109,7 +132,7 @@ def train(config: RunConfig, folder: Path, parts: Study, loading: float) -> dict
     )
     started = time.monotonic()
     with thread_count(config.threads):
-        tested = evaluate(parts.network, parts.loss, parts.splits.test)
+        tested = evaluate(parts.network, parts.loss, parts.splits.test, ranks=ranks)
     testing = time.monotonic() - started
     return {
         "dataset": config.dataset,

@@ -2,6 +2,7 @@
 
 from ranvier.training.evaluate import Evaluation, Loss, evaluate
 from ranvier.training.fit import FitConfig, FitResult, fit
+from ranvier.training.ranks import Ranks, together
 from ranvier.training.schedule import EaseIn, Plateau
 from ranvier.training.wake import WakeAfterEpoch, WakeSilent
 
@@ -12,8 +13,10 @@ __all__ = [
     "FitResult",
     "Loss",
     "Plateau",
+    "Ranks",
     "WakeAfterEpoch",
     "WakeSilent",
     "evaluate",
     "fit",
+    "together",
 ]

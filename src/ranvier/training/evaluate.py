@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ranvier.data import Labelled
 from ranvier.losses import Verdict
 from ranvier.training.metrics import Activity
+from ranvier.training.ranks import ALONE, Ranks
 
 
 @runtime_checkable
@@ -20,7 +21,10 @@ class Loss(Protocol):
     """What training asks of a loss: see `ranvier.losses`."""
 
     def judge(self, output: Any, labels: Int[Tensor, " batch"]) -> Verdict:
-        """The mean loss of a batch, the class of each sample, and how many have no single winner."""
+        """The mean loss of a batch, the class of each sample, and how many have no single winner.
+
+        An empty batch, which the last one may be for one of several processes, has the loss zero, with a gradient.
+        """
         ...
 
 
@@ -53,6 +57,7 @@ def evaluate(
     *,
     batch_size: int = 500,
     after_batch: Callable[[int], None] | None = None,
+    ranks: Ranks = ALONE,
 ) -> Evaluation:
     """Run a network over labelled spikes on a grid, without gradients.
 
@@ -62,8 +67,10 @@ def evaluate(
         data: at least one sample.
         batch_size: samples at a time; affects memory, not the result.
         after_batch: called with the number of samples done.
+        ranks: the processes that share the work, each of which calls this and gets the result.
 
     Raises:
+        LostProcessError: one of those processes ended.
         ValueError: the data is empty.
     """
     if not len(data):
@@ -75,8 +82,8 @@ def evaluate(
         torch.zeros((), dtype=torch.int64, device=device),
     )
     ties = torch.zeros_like(right)
-    for start in range(0, len(data), batch_size):
-        batch = data[start : start + batch_size]
+    for chosen in torch.arange(len(data)).split(batch_size):
+        batch = data[ranks.mine(chosen)]
         output, layers = network(batch.inputs)
         found = loss.judge(output, batch.labels)
         total += found.loss.double() * len(batch)
@@ -84,7 +91,9 @@ def evaluate(
         ties += found.ties
         activity.add(layers, len(batch))
         if after_batch is not None:
-            after_batch(start + len(batch))
+            after_batch(int(chosen[-1]) + 1)
+    ranks.add_up([total, right, ties])
+    activity.add_up(ranks)
     return Evaluation(
         loss=total.item() / len(data),
         accuracy=int(right) / len(data),

@@ -25,6 +25,7 @@ from ranvier.training.guard import Guard
 from ranvier.training.identity import identity
 from ranvier.training.keeper import FolderKeeper, Keeper
 from ranvier.training.memory import keep_freed
+from ranvier.training.ranks import Ranks, together
 from ranvier.training.schedule import EaseIn, Plateau, Rates
 from ranvier.training.threads import thread_count
 from ranvier.training.view import view
@@ -132,7 +133,12 @@ def fit(
     With `run_dir`, each epoch ends with a line in `metrics.jsonl` and the checkpoint `last.pt`, each better
     validation with `best.pt`, all written atomically. A training that was stopped at any moment, however
     rudely, and is resumed by the same call with `resume=True` ends with the same weights to the bit (same
-    machine, CPU, thread count).
+    machine, CPU, thread count, number of processes).
+
+    Where torch.distributed is initialised, all its processes call this alike and train together: each computes a share
+    of every batch of `batch_size`, and all end with the weights and metrics of one process but for rounding. The first
+    one's weights are everybody's at the start; it alone keeps `run_dir` and reports. What layers of the user's own draw
+    at random, or compute across samples, they draw and compute for each share.
 
     Args:
         network: returns `(output, activity)` for spikes; `Network` does.
@@ -152,31 +158,38 @@ def fit(
     Raises:
         RunError: the loss, a gradient or a weight stopped being finite (`network` and the checkpoints keep
             the last good state); `run_dir` cannot be written, holds a run already, or its checkpoints are
-            damaged, or of another configuration or other data.
+            damaged, or of another configuration, other data or another number of processes; processes that train
+            together differ in these; or one of them ended (LostProcessError).
         ValueError: naming argument, rule and value.
     """
     config = FitConfig() if config is None else config
     keep_freed()
-    for name, data in (("train", train), ("validation", validation)):
-        choosable(f"`{name}` of fit", data)
-    guard = Guard(network)
-    groups = _groups(guard, config)
-    optimiser = torch.optim.Adam(groups, config.learning_rate, betas=config.betas, eps=config.eps, fused=True)
-    rates = Rates(config, optimiser, ceil(len(train) / config.batch_size))
-    waker = None if config.wake is None else Waker(config.wake, network)
-    if config.wake_after is not None:
-        config.wake_after.chosen(network)  # refuses other names before anything runs
-    task = Task(network, loss, train, regularisers or {}, augment, optimiser, guard, waker, config.wake_after)
-    keeper = Keeper() if run_dir is None else FolderKeeper(Path(run_dir), resume=resume)
-    data = {"train": identity(train), "validation": identity(validation)}
-    so_far, settings = _start(keeper.loaded, config, data, network, optimiser, rates, waker)
     with ExitStack() as around:
-        screen = around.enter_context(view(show=progress))
+        ranks = around.enter_context(together(network))
+        for name, data in (("train", train), ("validation", validation)):
+            choosable(f"`{name}` of fit", data)
+        guard = Guard(network)
+        groups = _groups(guard, config)
+        optimiser = torch.optim.Adam(groups, config.learning_rate, betas=config.betas, eps=config.eps, fused=True)
+        rates = Rates(config, optimiser, ceil(len(train) / config.batch_size))
+        waker = None if config.wake is None else Waker(config.wake, network)
+        if config.wake_after is not None:
+            config.wake_after.chosen(network)  # refuses other names before anything runs
+        task = Task(
+            network, loss, train, regularisers or {}, augment, optimiser, guard, waker, config.wake_after, ranks
+        )
+        keeper = FolderKeeper(Path(run_dir), resume=resume) if ranks.is_first and run_dir is not None else Keeper()
+        loaded = ranks.from_first(lambda: keeper.loaded)
+        data = {"train": identity(train), "validation": identity(validation)}
+        _check_same(ranks, network, config, data)
+        so_far, settings = _start(loaded, ranks, config, data, network, optimiser, rates, waker)
+        ranks.copy_first(network)
+        screen = around.enter_context(view(show=progress and ranks.is_first))
         around.enter_context(closing(keeper))
         around.enter_context(thread_count(settings["threads"]))
         around.enter_context(torch.random.fork_rng(devices=[]))  # each epoch seeds the global source
-        if keeper.loaded is not None and keeper.loaded.note is not None:
-            screen.note(keeper.loaded.note)
+        if loaded is not None and loaded.note is not None:
+            screen.note(loaded.note)
         keeper.begin(so_far.epoch)
         for epoch in range(so_far.epoch + 1, config.epochs + 1):
             started = time.monotonic()
@@ -187,7 +200,8 @@ def fit(
             guard.look_at_weights(f"epoch {epoch}, after its last batch")
             last_share = rates.share(epoch, ceil(len(train) / config.batch_size) - 1)
             rates.end_epoch(trained["train_accuracy"])
-            checked = evaluate(network, loss, validation)
+            ranks.copy_first(network)  # buffers of the user's own may have seen other samples
+            checked = evaluate(network, loss, validation, ranks=ranks)
             better = checked.accuracy > so_far.best_validation
             so_far = FitResult(
                 epoch=epoch,
@@ -208,6 +222,7 @@ def fit(
                 "optimiser": optimiser.state_dict(),
                 "settings": settings,
                 "data": data,
+                "processes": ranks.count,
                 "rates": rates.state_dict(),
             }
             if waker is not None:
@@ -235,8 +250,20 @@ def _groups(guard: Guard, config: FitConfig) -> list[dict[str, Any]]:
     ]
 
 
+def _check_same(ranks: Ranks, network: nn.Module, config: FitConfig, data: dict[str, str]) -> None:
+    """Refuse processes that would not train the same network in the same way on the same data."""
+    layers = {name: list(value.shape) for name, value in network.named_parameters()}
+    told = {f"`{name}` of FitConfig": value for name, value in asdict(config).items()}
+    told |= {f"`{name}` of fit": value for name, value in {"network": layers, **data}.items()}
+    for other in ranks.of_each(told):
+        for name, value in told.items():
+            if other[name] != value:
+                raise RunError(f"{name} must be the same in all processes. Got {value} and {other[name]}.")
+
+
 def _start(
     loaded: checkpoint.Loaded | None,
+    ranks: Ranks,
     config: FitConfig,
     data: dict[str, str],
     network: nn.Module,
@@ -250,6 +277,11 @@ def _start(
     if loaded is None:
         return FitResult(), settings | {"threads": config.threads or torch.get_num_threads()}
     content = loaded.content
+    processes = content.get("processes", 1)  # absent from older runs
+    if ranks.count != processes:
+        raise RunError(
+            f"A run must go on with as many processes as it was started with, {processes}. Got {ranks.count}."
+        )
     kept = asdict(FitConfig()) | content["settings"]  # what was no setting yet had its default
     for name, value in settings.items():
         if value != kept[name] and not (name == "threads" and value is None):

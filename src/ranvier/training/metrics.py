@@ -14,6 +14,7 @@ from torch import Tensor
 from ranvier.errors import RunError
 from ranvier.spikes import Spikes
 from ranvier.training.files import cannot_write, write_whole
+from ranvier.training.ranks import Ranks
 
 METRICS = "metrics.jsonl"
 
@@ -23,7 +24,6 @@ class Activity:
 
     def __init__(self) -> None:
         self.n_samples = 0
-        self.n_events: dict[str, int] = {}
         self.clipped: dict[str, int] = {}
         self.backends: dict[str, str] = {}
         self._per_unit: dict[str, Tensor] = {}
@@ -37,20 +37,26 @@ class Activity:
                 continue
             self._duration = spikes.duration
             self.backends[name] = spikes.record.backend
-            self.n_events[name] = self.n_events.get(name, 0) + spikes.n_events
             self.clipped[name] = self.clipped.get(name, 0) + spikes.record.clipped
             counts = torch.bincount(spikes.units, minlength=spikes.n_units)
             known = self._per_unit.get(name)
             self._per_unit[name] = counts if known is None else known.add_(counts)
 
+    def add_up(self, ranks: Ranks) -> None:
+        """Count what all processes have seen, not this one alone."""
+        numbers = torch.tensor([self.n_samples, *self.clipped.values()])
+        ranks.add_up([numbers, *self._per_unit.values()])
+        self.n_samples, *clipped = numbers.tolist()
+        self.clipped = dict(zip(self.clipped, clipped, strict=True))
+
     def spikes_per_sample(self) -> dict[str, float]:
         """Mean number of spikes of a whole layer per sample, by layer."""
-        return {name: n / max(self.n_samples, 1) for name, n in self.n_events.items()}
+        return {name: int(counts.sum()) / max(self.n_samples, 1) for name, counts in self._per_unit.items()}
 
     def rates(self) -> dict[str, float]:
         """Mean firing rate of a unit in Hz, by layer."""
         seconds = max(self.n_samples, 1) * (self._duration or 1.0)
-        return {name: n / (self._per_unit[name].numel() * seconds) for name, n in self.n_events.items()}
+        return {name: int(counts.sum()) / (counts.numel() * seconds) for name, counts in self._per_unit.items()}
 
     def never(self) -> dict[str, Tensor]:
         """Which units never spiked, bool [N] by layer."""

@@ -7,7 +7,7 @@ epoch are raised a little after it. Nowotny, Turner & Knight, Neuromorph. Comput
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,14 +109,19 @@ class Waker:
         self._bump = rule.bump
 
     @torch.no_grad()
-    def wake(self, activity: Mapping[str, Any]) -> bool:
-        """Look at one batch's activity; whether a layer was woken, in which case no gradient step may follow."""
+    def wake(self, activity: Mapping[str, Any], whole: Callable[[Tensor], Tensor] = lambda counts: counts) -> bool:
+        """Look at one batch's activity; whether a layer was woken, in which case no gradient step may follow.
+
+        Args:
+            activity: of the layers, by name.
+            whole: makes of a layer's counts those of the whole batch, where `activity` is of a share of it.
+        """
         for name, layer in self._layers.items():
-            missing = activity[name].counts() == 0
+            missing = whole(activity[name].counts()) == 0
             if missing.sum() > self.rule.tolerated[name] * missing.numel():
                 self._bump = 2 * self._bump if self._last == name else self.rule.bump
                 self._last = name
-                layer.w_in += self._bump * missing.any(0)
+                layer.w_in.add_(self._bump * missing.any(0))
                 return True
         self._last = None
         return False
