@@ -25,11 +25,12 @@ from typing import IO, Any
 import numpy as np
 
 from benchmarks.competitors import WAYS, python_of
-from benchmarks.works import WORKS, Work, problem
+from benchmarks.works import WORKS, ExactWork, Work
 
 TURN_SECONDS, MOST_STEPS = 0.5, 20
 OURS = "Ranvier"
 SAME_LOSS, SAME_DENSITY = 1e-3, 1e-2  # relative, between ways of one model
+SAME_DESCENT = 2e-2  # relative, of the loss over the first steps, between ways that all have the exact gradient
 
 
 @dataclass
@@ -98,6 +99,9 @@ def gate(competitors: Sequence[Competitor], work: Work) -> None:
         if each.told["same_model"]:
             assert abs(density / reference["density"] - 1) < SAME_DENSITY, f"{each.name}: hidden density {density}"
             assert abs(losses[0] / reference["losses"][0] - 1) < SAME_LOSS, f"{each.name}: loss {losses[0]}"
+        if isinstance(work, ExactWork):
+            descent = (losses[0] - losses[-1]) / (reference["losses"][0] - reference["losses"][-1])
+            assert abs(descent - 1) < SAME_DESCENT, f"{each.name}: {descent} of our descent, losses {losses}"
 
 
 def measure(work: Work, names: Sequence[str], rounds: int) -> dict[str, Any]:
@@ -105,7 +109,7 @@ def measure(work: Work, names: Sequence[str], rounds: int) -> dict[str, Any]:
     competitors: list[Competitor] = []
     with tempfile.TemporaryDirectory() as folder:
         given = Path(folder) / "problem.npz"
-        np.savez(given, **problem(work))
+        np.savez(given, **work.problem())
         try:
             for name in names:
                 print(f"{work.name}: {name} ...", file=sys.stderr, flush=True)
@@ -195,20 +199,21 @@ def run(works: Sequence[str], *, peers: bool, only: Sequence[str] | None, rounds
     """Measure the workloads and print their tables.
 
     Args:
-        works: of W1, W2, W3.
+        works: names of `WORKS`.
         peers: whether the peers that must be installed take part.
         only: names of ways; None for all.
         rounds: turns of each way.
         json_file: where everything found is written, after each workload.
     """
-    names = [
-        name
+    chosen = {
+        name: way
         for name, way in WAYS.items()
         if (peers or not way.needs) and (only is None or any(part.lower() in name.lower() for part in only))
-    ]
+    }
     everything: dict[str, Any] = {"machine": machine(), "rounds": rounds, "works": {}}
     print(f"{machine()}; {rounds} rounds\n")
     for name in works:
+        names = [way for way, described in chosen.items() if WORKS[name].kind in described.kinds]
         everything["works"][name] = found = measure(WORKS[name], names, rounds)
         print(table(WORKS[name], found) + "\n", flush=True)
         if json_file is not None:
