@@ -34,6 +34,7 @@ class Way:
     without_dependencies: bool = False
 
 
+OURS = "Ranvier"  # what names of our ways begin with
 EXACT = ("one spike", "free")
 JAX = ("jax==0.10.2", "optax==0.2.8")
 WAYS = {
