@@ -50,7 +50,7 @@ def table(work: dict[str, Any]) -> str:
             f"{row['peak_mb']:.0f}",
             f"{row['rise_mb']:.1f}",
             "" if row["counted_mb"] is None else f"{row['counted_mb']:.1f}",
-            f"{row['density']:.2%}" if work["kind"] == "grid" else f"{row['density']:.2f}",
+            f"{100 * row['density']:.2f} %" if work["kind"] == "grid" else f"{row['density']:.2f}",
             f"{row['losses'][0]:.4f}, {row['losses'][-1]:.4f}",
         ]
         cells += [f"{ways[our]['ratios'][name]:.1f}" for our in ours] if peers else []

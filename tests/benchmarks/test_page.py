@@ -13,7 +13,7 @@ PAGE = "# One\n\nSome words.\n\n<!-- W1 -->\nold\n<!-- end -->\n\n<!-- W2 -->\na
 def test_blocks_are_filled_and_words_kept():
     filled = page.filled(PAGE, {"run": results.run()})
     assert filled.startswith("# One\n\nSome words.\n")
-    assert "| PyTorch loop | 22.00 | 44.00 | 88.0 | 0.5 | 400 | 3.0 | 4.0 | 3.00% | 2.5000, 2.2500 | 11.0 |" in filled
+    assert "| PyTorch loop | 22.00 | 44.00 | 88.0 | 0.5 | 400 | 3.0 | 4.0 | 3.00 % | 2.5000, 2.2500 | 11.0 |" in filled
     assert "old" not in filled
     assert "as it was" in filled
     assert page.filled(filled, {"run": results.run()}) == filled
