@@ -19,6 +19,7 @@ class Way:
 
     Attributes:
         peer: its file in `benchmarks/peers`.
+        kinds: of the workloads that it takes part in.
         variant: a word for that file.
         needs: what pip installs for it; nothing runs in this interpreter.
         shares: whether it also finds this interpreter's packages, so that both run the same torch.
@@ -27,11 +28,14 @@ class Way:
 
     peer: str
     variant: str = ""
+    kinds: tuple[str, ...] = ("grid",)
     needs: tuple[str, ...] = ()
     shares: bool = False
     without_dependencies: bool = False
 
 
+OURS = "Ranvier"  # what names of our ways begin with
+EXACT = ("one spike", "free")
 JAX = ("jax==0.10.2", "optax==0.2.8")
 WAYS = {
     "Ranvier, EventProp": Way("ranvier_step", "eventprop"),
@@ -51,6 +55,15 @@ WAYS = {
     "Spyx": Way("spyx_step", needs=("spyx==1.0.0", *JAX)),
     "Rockpool, JAX": Way("rockpool_step", needs=("rockpool==3.1.0", *JAX)),
     "jaxpike": Way("jaxpike_step", needs=("jaxpike==0.1.4", *JAX)),
+    "Ranvier, exact": Way("ranvier_exact", kinds=EXACT),
+    "jaxsnn": Way("jaxsnn_step", kinds=EXACT, needs=("jaxsnn==0.3.0", *JAX)),
+    "exact-snn-nn": Way(
+        "exact_snn_step",
+        kinds=("one spike",),
+        needs=("exact-snn-nn==3.2.3",),
+        shares=True,
+        without_dependencies=True,
+    ),
 }
 
 

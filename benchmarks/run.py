@@ -19,17 +19,19 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from benchmarks.competitors import WAYS, python_of
-from benchmarks.works import WORKS, Work, problem
+from benchmarks.competitors import OURS, WAYS, python_of
+from benchmarks.tables import table
+from benchmarks.works import WORKS, ExactWork, Work
 
 TURN_SECONDS, MOST_STEPS = 0.5, 20
-OURS = "Ranvier"
 SAME_LOSS, SAME_DENSITY = 1e-3, 1e-2  # relative, between ways of one model
+SAME_DESCENT = 2e-2  # relative, of the loss over the first steps, between ways that all have the exact gradient
 
 
 @dataclass
@@ -58,8 +60,8 @@ class Competitor:
         """Wall and processor seconds of so many steps."""
         return [tuple(each) for each in self._ask(str(steps))]
 
-    def memory(self) -> dict[str, float]:
-        """MB of the resident set: at its peak, and before the network was built."""
+    def memory(self) -> dict[str, float | None]:
+        """MB, see `serve.memory`."""
         return self._ask("memory")
 
     def close(self) -> None:
@@ -98,6 +100,9 @@ def gate(competitors: Sequence[Competitor], work: Work) -> None:
         if each.told["same_model"]:
             assert abs(density / reference["density"] - 1) < SAME_DENSITY, f"{each.name}: hidden density {density}"
             assert abs(losses[0] / reference["losses"][0] - 1) < SAME_LOSS, f"{each.name}: loss {losses[0]}"
+        if isinstance(work, ExactWork):
+            descent = (losses[0] - losses[-1]) / (reference["losses"][0] - reference["losses"][-1])
+            assert abs(descent - 1) < SAME_DESCENT, f"{each.name}: {descent} of our descent, losses {losses}"
 
 
 def measure(work: Work, names: Sequence[str], rounds: int) -> dict[str, Any]:
@@ -105,7 +110,7 @@ def measure(work: Work, names: Sequence[str], rounds: int) -> dict[str, Any]:
     competitors: list[Competitor] = []
     with tempfile.TemporaryDirectory() as folder:
         given = Path(folder) / "problem.npz"
-        np.savez(given, **problem(work))
+        np.savez(given, **work.problem())
         try:
             for name in names:
                 print(f"{work.name}: {name} ...", file=sys.stderr, flush=True)
@@ -145,36 +150,13 @@ def _facts(competitor: Competitor, rounds: list[list[tuple[float, float]]]) -> d
         "processor_ms": statistics.median(processor) * 1e3,
         "first_seconds": competitor.told["first_seconds"],
         "peak_mb": used["peak"],
-        "rise_mb": used["peak"] - used["before"],
+        "rise_mb": used["rise"],
+        "counted_mb": used["counted"],
         "density": competitor.told["density"],
         "gain": competitor.told["gain"],
+        "needs": WAYS[competitor.name].needs,
         "losses": competitor.told["losses"],
     }
-
-
-def table(work: Work, found: dict[str, Any]) -> str:
-    """One workload as a table, our ways first, then the peers from the fastest on."""
-    peers = sorted((name for name in found if not name.startswith(OURS)), key=lambda name: found[name]["median_ms"])
-    ours = [name for name in found if name.startswith(OURS)]
-    heads = ["way", "min ms", "median ms", "CPU ms", "first step s", "peak MB", "rise MB", "density", "loss 1, 20"]
-    against = [f"x {name.removeprefix(f'{OURS}, ')}" for name in ours] if peers else []
-    lines = [f"| {' | '.join(heads + against)} |", "|---|" + "--:|" * (len(heads) - 1 + len(against))]
-    for name in (*ours, *peers):
-        row = found[name]
-        cells = [
-            name,
-            f"{row['min_ms']:.2f}",
-            f"{row['median_ms']:.2f}",
-            f"{row['processor_ms']:.1f}",
-            f"{row['first_seconds']:.1f}",
-            f"{row['peak_mb']:.0f}",
-            f"{row['rise_mb']:.0f}",
-            f"{100 * row['density']:.2f} %",
-            f"{row['losses'][0]:.4f}, {row['losses'][-1]:.4f}",
-        ]
-        cells += [f"{found[our]['ratios'][name]:.1f}" for our in ours] if peers else []
-        lines.append(f"| {' | '.join(cells)} |")
-    return f"{work.name}\n\n" + "\n".join(lines)
 
 
 def machine() -> str:
@@ -191,25 +173,43 @@ def machine() -> str:
     )
 
 
+def header(rounds: int) -> dict[str, Any]:
+    """What a file of results begins with."""
+    return {
+        "machine": machine(),
+        "command": f"python -m benchmarks {' '.join(sys.argv[1:])}",
+        "date": date.today().isoformat(),
+        "rounds": rounds,
+    }
+
+
 def run(works: Sequence[str], *, peers: bool, only: Sequence[str] | None, rounds: int, json_file: Path | None) -> None:
     """Measure the workloads and print their tables.
 
     Args:
-        works: of W1, W2, W3.
+        works: names of `WORKS`.
         peers: whether the peers that must be installed take part.
-        only: names of ways; None for all.
+        only: parts of the names of ways; None for all.
         rounds: turns of each way.
         json_file: where everything found is written, after each workload.
     """
-    names = [
+    results = header(rounds) | {"works": {}}
+    print(f"{results['machine']}; {rounds} rounds\n")
+    for name in works:
+        work = WORKS[name]
+        ways = measure(work, ways_of(work, peers=peers, only=only), rounds)
+        results["works"][name] = found = {"kind": work.kind, "ways": ways}
+        print(f"{name}\n\n{table(found)}\n", flush=True)
+        if json_file is not None:
+            json_file.write_text(json.dumps(results, indent=1))
+
+
+def ways_of(work: Work, *, peers: bool, only: Sequence[str] | None) -> list[str]:
+    """Names of the ways that take part in a workload."""
+    return [
         name
         for name, way in WAYS.items()
-        if (peers or not way.needs) and (only is None or any(part.lower() in name.lower() for part in only))
+        if work.kind in way.kinds
+        and (peers or not way.needs)
+        and (only is None or any(part.lower() in name.lower() for part in only))
     ]
-    everything: dict[str, Any] = {"machine": machine(), "rounds": rounds, "works": {}}
-    print(f"{machine()}; {rounds} rounds\n")
-    for name in works:
-        everything["works"][name] = found = measure(WORKS[name], names, rounds)
-        print(table(WORKS[name], found) + "\n", flush=True)
-        if json_file is not None:
-            json_file.write_text(json.dumps(everything, indent=1))

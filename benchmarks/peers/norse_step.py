@@ -21,6 +21,8 @@ import norse.torch as norse
 import torch
 from torch import Tensor, nn
 
+from benchmarks.peers.torch_step import linear, trained
+
 SAME_MODEL = True
 
 
@@ -31,7 +33,7 @@ class Network(nn.Module):
         super().__init__()
         a, b, dt = exp(-given["dt"] / given["tau_syn"]), exp(-given["dt"] / given["tau_mem"]), given["dt"]
         gain = given["tau_syn"] / (given["tau_mem"] - given["tau_syn"]) * (b - a) / (1 - b)
-        self.input, self.recurrent, self.output = (_linear(given[name] * gain) for name in ("w_in", "w_rec", "w_out"))
+        self.input, self.recurrent, self.output = (linear(given[name] * gain) for name in ("w_in", "w_rec", "w_out"))
         if not given["recurrent"]:
             self.recurrent = None
         rates = {"tau_syn_inv": (1 - a) / dt, "tau_mem_inv": (1 - b) / dt, "v_leak": 0.0}
@@ -73,31 +75,9 @@ class Network(nn.Module):
         return fired
 
 
-def _linear(weights: Any) -> nn.Linear:
-    """A product with given weights [n, m], without bias."""
-    linear = nn.Linear(*weights.shape, bias=False)
-    with torch.no_grad():
-        linear.weight.copy_(torch.from_numpy(weights).t())
-    return linear
-
-
 def build(given: dict[str, Any], variant: str) -> tuple[Callable[[], float], Callable[[], float]]:
     """See README.md."""
     network = Network(given, variant)
-    raster, labels = torch.from_numpy(given["raster"]).float(), torch.from_numpy(given["labels"])
+    raster = torch.from_numpy(given["raster"]).float()
     raster = torch.cat([torch.zeros_like(raster[:1]), raster[:-1]])
-    optimiser = torch.optim.Adam(network.parameters(), given["learning_rate"], fused=True)
-
-    def step() -> float:
-        optimiser.zero_grad()
-        traces, _ = network(raster)
-        value = nn.functional.cross_entropy(traces.amax(0), labels)
-        value.backward()
-        optimiser.step()
-        return value.item()
-
-    def density() -> float:
-        with torch.no_grad():
-            return network(raster)[1].mean().item()
-
-    return step, density
+    return trained(network, raster, given)

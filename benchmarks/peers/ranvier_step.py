@@ -19,18 +19,20 @@ GRADIENTS = {
 
 def build(given: dict[str, Any], variant: str) -> tuple[Callable[[], float], Callable[[], float]]:
     """See README.md."""
-    n_in, n_hidden = given["w_in"].shape
-    neuron = rv.CubaLIF(given["tau_mem"], given["tau_syn"])
-    network = rv.Network(
-        hidden=rv.Spiking(n_in, n_hidden, neuron, recurrent=given["recurrent"], gradient=GRADIENTS[variant]),
-        output=rv.Readout(n_hidden, given["w_out"].shape[1], rv.LI(given["tau_mem"], given["tau_syn"])),
-    )
-    hidden, output = network.layers["hidden"], network.layers["output"]
+    neuron, recurrent = rv.CubaLIF(given["tau_mem"], given["tau_syn"]), given["recurrent"]
+    layers: dict[str, torch.nn.Module] = {}
+    for suffix in ["", *(f"_{layer}" for layer in range(2, given["n_layers"] + 1))]:
+        w_in, w_rec = (torch.from_numpy(given[name + suffix]) for name in ("w_in", "w_rec"))
+        hidden = rv.Spiking(*w_in.shape, neuron, recurrent=recurrent, gradient=GRADIENTS[variant])
+        with torch.no_grad():
+            hidden.w_in.copy_(w_in)
+            if recurrent:
+                hidden.w_rec.copy_(w_rec)
+        layers[f"hidden{suffix}"] = hidden
+    output = rv.Readout(*given["w_out"].shape, rv.LI(given["tau_mem"], given["tau_syn"]))
     with torch.no_grad():
-        hidden.w_in.copy_(torch.from_numpy(given["w_in"]))
         output.w_in.copy_(torch.from_numpy(given["w_out"]))
-        if given["recurrent"]:
-            hidden.w_rec.copy_(torch.from_numpy(given["w_rec"]))
+    network = rv.Network(**layers, output=output)
     spikes = rv.Spikes.from_dense(torch.from_numpy(given["raster"]).float(), dt=given["dt"])
     labels, loss = torch.from_numpy(given["labels"]), rv.MaxOverTimeCrossEntropy()
     optimiser = torch.optim.Adam(network.parameters(), given["learning_rate"], fused=True)
@@ -44,7 +46,9 @@ def build(given: dict[str, Any], variant: str) -> tuple[Callable[[], float], Cal
 
     def density() -> float:
         with torch.no_grad():
-            fired = network(spikes).activity["hidden"]
-        return fired.n_events / (given["raster"].shape[0] * given["raster"].shape[1] * n_hidden)
+            activity = network(spikes).activity
+        n_steps, n_samples, _ = given["raster"].shape
+        n_events = sum(activity[name].n_events for name in layers)
+        return n_events / (len(layers) * n_steps * n_samples * len(given["w_out"]))
 
     return step, density

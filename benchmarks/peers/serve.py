@@ -4,16 +4,20 @@
 
 The first line out tells what it is: hidden density, gain found for it, seconds of the first step (compilation), losses
 of the first steps. Then each line of input is a number of steps, answered by their wall and processor seconds, or
-`memory`, answered by the peak of the resident set and what it was before the network was built, MB. All in JSON.
+`memory`, answered by what `memory` returns. All in JSON.
 """
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import importlib
 import json
 import os
 import sys
 import time
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +39,47 @@ def fitted(peer: Any, given: dict[str, Any], variant: str) -> tuple[Any, float, 
     raise SystemExit(f"No gain gives a hidden density of {aim}; the last, {gain}, gave {found}.")
 
 
+def memory(step: Callable[[], float]) -> dict[str, float | None]:
+    """MB of a process that has taken steps.
+
+    Returns:
+        peak: of the resident set, so far.
+        rise: of that peak during three steps over the process at rest, which holds the batch, the weights, the
+            optimiser's state and, with PyTorch, the last gradients, and whose freed memory has gone back.
+        counted: what autograd keeps between forward and backward (distinct storages) and the peak of the numpy arrays
+            of a step; None without PyTorch.
+    """
+    used: dict[str, float | None] = {"peak": status("VmHWM")}
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    rest = status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    for _ in range(3):
+        step()
+    return used | {"rise": status("VmHWM") - rest, "counted": counted(step) if "torch" in sys.modules else None}
+
+
+def counted(step: Callable[[], float]) -> float:
+    """See `memory`."""
+    from torch.autograd.graph import saved_tensors_hooks
+
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Any) -> Any:
+        sparse = ("crow_indices", "col_indices", "values") if tensor.is_sparse_csr else ()
+        for part in [getattr(tensor, name)() for name in sparse] or [tensor]:
+            storage = part.untyped_storage()
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    tracemalloc.start()
+    with saved_tensors_hooks(pack, lambda tensor: tensor):
+        step()
+    arrays = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return (sum(kept.values()) + arrays) / 2**20
+
+
 def status(field: str) -> float:
     """A line of the process's status, MB."""
     text = Path("/proc/self/status").read_text()
@@ -48,7 +93,6 @@ def main() -> None:
     with np.load(sys.argv[2]) as stored:
         given = {name: value if value.ndim else value.item() for name, value in stored.items()}
     peer, variant = importlib.import_module(f"benchmarks.peers.{sys.argv[1]}"), (sys.argv[3:] or [""])[0]
-    before = status("VmRSS")
     step, density, gain = fitted(peer, given, variant)
     started = time.perf_counter()
     losses = [step()]
@@ -58,7 +102,7 @@ def main() -> None:
     print(json.dumps(answer), flush=True)
     for line in sys.stdin:
         if line.strip() == "memory":
-            print(json.dumps({"before": before, "peak": status("VmHWM")}), flush=True)
+            print(json.dumps(memory(step)), flush=True)
             continue
         taken: list[tuple[float, float]] = []
         for _ in range(int(line)):

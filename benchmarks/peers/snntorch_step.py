@@ -17,6 +17,8 @@ import snntorch as snn
 import torch
 from torch import Tensor, nn
 
+from benchmarks.peers.torch_step import linear, trained
+
 SAME_MODEL = False
 
 
@@ -27,7 +29,7 @@ class Network(nn.Module):
         super().__init__()
         a, b = exp(-given["dt"] / given["tau_syn"]), exp(-given["dt"] / given["tau_mem"])
         gain = given["tau_syn"] / (given["tau_mem"] - given["tau_syn"]) * (b - a)
-        self.input, recurrent, self.output = (_linear(given[name] * gain) for name in ("w_in", "w_rec", "w_out"))
+        self.input, recurrent, self.output = (linear(given[name] * gain) for name in ("w_in", "w_rec", "w_out"))
         self.recurs = given["recurrent"]
         if self.recurs:
             self.hidden = snn.RSynaptic(alpha=a, beta=b, linear_features=given["w_rec"].shape[0])
@@ -56,30 +58,8 @@ class Network(nn.Module):
         return torch.stack(traces), hidden
 
 
-def _linear(weights: Any) -> nn.Linear:
-    """A product with given weights [n, m], without bias."""
-    linear = nn.Linear(*weights.shape, bias=False)
-    with torch.no_grad():
-        linear.weight.copy_(torch.from_numpy(weights).t())
-    return linear
-
-
 def build(given: dict[str, Any], variant: str) -> tuple[Callable[[], float], Callable[[], float]]:  # noqa: ARG001
     """See README.md."""
     network = Network(given)
-    raster, labels = torch.from_numpy(given["raster"]).float(), torch.from_numpy(given["labels"])
-    optimiser = torch.optim.Adam(network.parameters(), given["learning_rate"], fused=True)
-
-    def step() -> float:
-        optimiser.zero_grad()
-        traces, _ = network(raster)
-        value = nn.functional.cross_entropy(traces.amax(0), labels)
-        value.backward()
-        optimiser.step()
-        return value.item()
-
-    def density() -> float:
-        with torch.no_grad():
-            return network(raster)[1].mean().item()
-
-    return step, density
+    raster = torch.from_numpy(given["raster"]).float()
+    return trained(network, raster, given)

@@ -1,18 +1,20 @@
-"""The same network as plain PyTorch loops over time.
+"""The same network as plain PyTorch loops over time, layer by layer.
 
-Variants: `dense`, the input multiplied and unbound before the loop; `sparse`, its spikes as a sparse matrix;
-`tutorial`, as tutorials have it, with step t indexed inside the loop from a product that needs gradient. The surrogate
-is SuperSpike's.
+Variants: `dense`, what a layer receives multiplied and unbound before its loop; `sparse`, the input's spikes as a
+sparse matrix; `tutorial`, as tutorials have it, with step t indexed inside the loop from a product that needs gradient.
+The surrogate is SuperSpike's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import exp
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from benchmarks.peers.torch_step import trained
 
 SAME_MODEL = True
 
@@ -34,65 +36,61 @@ class Spike(torch.autograd.Function):
 
 
 class Loop(nn.Module):
-    """Dense products in a Python loop."""
+    """Dense products, each for all steps at once but the recurrent ones, and a Python loop over time for each layer."""
 
     def __init__(self, given: dict[str, Any], variant: str) -> None:
         super().__init__()
         self.variant, self.recurrent = variant, given["recurrent"]
-        self.w_in, self.w_rec, self.w_out = (
-            nn.Parameter(torch.from_numpy(given[name]).clone()) for name in ("w_in", "w_rec", "w_out")
+        suffixes = ["", *(f"_{layer}" for layer in range(2, given["n_layers"] + 1))]
+        self.w_in, self.w_rec = (
+            nn.ParameterList(torch.from_numpy(given[name + suffix]).clone() for suffix in suffixes)
+            for name in ("w_in", "w_rec")
         )
         self.w_rec.requires_grad_(given["recurrent"])
+        self.w_out = nn.Parameter(torch.from_numpy(given["w_out"]).clone())
         self.a, self.b = exp(-given["dt"] / given["tau_syn"]), exp(-given["dt"] / given["tau_mem"])
         self.gain = given["tau_syn"] / (given["tau_mem"] - given["tau_syn"]) * (self.b - self.a)
+        self.shape = (*given["raster"].shape[:2], -1)
 
-    def forward(self, raster: Tensor, shape: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
-        """Readout traces [T, B, n_out] and hidden spikes [T, B, N]."""
-        n_steps, n_samples, _ = shape
-        a, b, gain = self.a, self.b, self.gain
-        if self.variant == "sparse":
-            current = torch.sparse.mm(raster, self.w_in).view(n_steps, n_samples, -1)
-        else:
-            current = raster @ self.w_in
-        steps = [None] * n_steps if self.variant == "tutorial" else current.unbind(0)
-        v = i = current.new_zeros(n_samples, self.w_in.shape[1])
-        y = j = current.new_zeros(n_samples, self.w_out.shape[1])
-        traces, fired = [], []
-        for t in range(n_steps):
-            arrived = current[t] if self.variant == "tutorial" else steps[t]
-            v, i = b * v + gain * i, a * i
-            y, j = b * y + gain * j, a * j
+    def forward(self, raster: Tensor) -> tuple[Tensor, ...]:
+        """Readout traces [T, B, n_out] and each hidden layer's spikes [T, B, N]."""
+        layers = []
+        for w_in, w_rec in zip(self.w_in, self.w_rec, strict=True):
+            spikes = layers[-1] if layers else raster
+            current = torch.sparse.mm(spikes, w_in).view(self.shape) if spikes.is_sparse_csr else spikes @ w_in
+            layers.append(self._hidden(current, w_rec))
+        return self._readout(layers[-1] @ self.w_out), *layers
+
+    def _hidden(self, current: Tensor, w_rec: Tensor) -> Tensor:
+        """The spikes [T, B, N] of a layer that receives a current [T, B, N]."""
+        v = i = current.new_zeros(current.shape[1:])
+        fired = []
+        for arrived in self._steps(current):
+            v, i = self.b * v + self.gain * i, self.a * i
             spikes = Spike.apply(v - 1)
             v = v * (1 - spikes.detach())
             i = i + arrived
             if self.recurrent:
-                i = i + spikes @ self.w_rec
-            traces.append(y)
+                i = i + spikes @ w_rec
             fired.append(spikes)
-            j = j + spikes @ self.w_out
-        return torch.stack(traces), torch.stack(fired)
+        return torch.stack(fired)
+
+    def _readout(self, current: Tensor) -> Tensor:
+        """The traces [T, B, n_out] of leaky integrators that receive a current [T, B, n_out]."""
+        v = i = current.new_zeros(current.shape[1:])
+        traces = []
+        for arrived in self._steps(current):
+            v, i = self.b * v + self.gain * i, self.a * i + arrived
+            traces.append(v)
+        return torch.stack(traces)
+
+    def _steps(self, current: Tensor) -> Iterable[Tensor]:
+        return (current[t] for t in range(len(current))) if self.variant == "tutorial" else current.unbind(0)
 
 
 def build(given: dict[str, Any], variant: str) -> tuple[Callable[[], float], Callable[[], float]]:
     """See README.md."""
-    loop = Loop(given, variant)
-    raster, labels = torch.from_numpy(given["raster"]).float(), torch.from_numpy(given["labels"])
-    shape = tuple(raster.shape)
+    raster = torch.from_numpy(given["raster"]).float()
     if variant == "sparse":
-        raster = raster.view(-1, shape[2]).to_sparse_csr()
-    parameters = [value for value in loop.parameters() if value.requires_grad]
-    optimiser = torch.optim.Adam(parameters, given["learning_rate"], fused=True)
-
-    def step() -> float:
-        optimiser.zero_grad()
-        traces, _ = loop(raster, shape)
-        value = nn.functional.cross_entropy(traces.amax(0), labels)
-        value.backward()
-        optimiser.step()
-        return value.item()
-
-    def density() -> float:
-        with torch.no_grad():
-            return loop(raster, shape)[1].mean().item()
-
-    return step, density
+        raster = raster.view(-1, raster.shape[2]).to_sparse_csr()
+    return trained(Loop(given, variant), raster, given)
