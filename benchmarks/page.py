@@ -1,8 +1,8 @@
 """The tables and figures of docs/benchmarks.md, from docs/benchmarks/*.json: `python -m benchmarks page`.
 
 The page's words stand in the page. What is measured stands between `<!-- NAME -->` and `<!-- end -->`: NAME is a
-workload, an axis of `sweep.py`, or one of `aims`, `peers`, `memory` and `measured`. What has no measurement yet is left
-as it is.
+workload, an axis of `sweep.py`, or one of `aims`, `peers`, `floor`, `memory` and `measured`. What has no measurement
+yet is left as it is.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.figures import draw
 from benchmarks.sweep import AXES
-from benchmarks.tables import aims_table, statements, sweep_table, table
+from benchmarks.tables import aims_table, floor_table, statements, sweep_table, table
 from benchmarks.works import WORKS
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -44,6 +44,8 @@ def gathered(files: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     works: dict[str, Any] = {}
     sweeps: dict[str, Any] = {}
     for stem, results in files.items():
+        if "floors" in results:
+            continue
         found = {results["over"]: results} if "over" in results else results["works"]
         into = sweeps if "over" in results else works
         for name in found:
@@ -60,13 +62,16 @@ def gathered(files: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 def filled(text: str, files: dict[str, Any]) -> str:
     """The page with what is measured in its blocks."""
     works, sweeps = gathered(files)
-    known = dict.fromkeys((*WORKS, *AXES, "aims", "peers", "memory", "measured"), "")
+    known = dict.fromkeys((*WORKS, *AXES, "aims", "peers", "floor", "memory", "measured"), "")
     known |= {name: table(work) for name, work in works.items()}
     known |= {name: _sweep(sweep) for name, sweep in sweeps.items()}
     if works:
         known |= {"aims": aims_table(works), "peers": _image("peers", "Steps of peers relative to Ranvier's.")}
     if {"steps", "batch"} <= set(sweeps):
         known["memory"] = _image("memory", "Memory over time steps and samples.")
+    for results in files.values():
+        if "floors" in results:
+            known["floor"] = floor_table(results["floors"])
     if files:
         known["measured"] = _measured(files)
 

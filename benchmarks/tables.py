@@ -1,8 +1,8 @@
-"""Tables and statements about measurements, in Markdown, from what `run.py` and `sweep.py` write."""
+"""Tables and statements about measurements, in Markdown, from what `run.py`, `sweep.py` and `floor.py` write."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import exp, log
 from typing import Any
 
@@ -16,6 +16,7 @@ AIMS = {  # times faster than the fastest peer
     "W3": {"EventProp": 8, "Esser": 8, "SuperSpike": 4},
     "W4": {"exact": 12},
 }
+KERNELS = ("hidden, forward", "readout, forward", "readout, backward", "hidden, backward")  # as a step calls them
 LINEAR = 0.1  # relative: the most that a measured time may be off a line that is called one
 
 
@@ -146,3 +147,33 @@ def lines(sweep: dict[str, Any]) -> str:
                 f"{short(our)} {fixed:.1f} ms and {1e6 * each:.0f} ns a hidden spike (off by {off:.0%} at most)"
             )
     return f"Linear in spikes: {'; '.join(said)}." if said else f"No time is within {LINEAR:.0%} of linear in spikes."
+
+
+def floor_table(floors: dict[str, Any]) -> str:
+    """The parts of a step by workload: the floor of each kernel, what it takes, and the rest of the step, in ms."""
+    lines = [f"| EventProp, ms | {' | '.join(floors)} |", "|---|" + "--:|" * len(floors)]
+
+    def row(title: str, value: Callable[[dict[str, Any]], str]) -> None:
+        lines.append(f"| {title} | {' | '.join(value(found) for found in floors.values())} |")
+
+    row("input events, hidden spikes", lambda found: f"{found['events']:,}, {found['spikes']:,}")
+    for kernel in KERNELS:
+        row(
+            f"{kernel}: floor, taken",
+            lambda found, kernel=kernel: f"{found['floor'][kernel]:.2f}, {found['taken'][kernel]:.2f}",
+        )
+
+    def kernels(found: dict[str, Any]) -> tuple[float, float]:
+        return sum(found["floor"].values()), sum(found["taken"][kernel] for kernel in KERNELS)
+
+    row("all kernels: floor, taken", lambda found: "{:.2f}, {:.2f}".format(*kernels(found)))
+    row("taken / floor", lambda found: f"{kernels(found)[1] / kernels(found)[0]:.2f}")
+    titles = {
+        "layers": "layers' Python, autograd, arrays",
+        "loss": "loss, forward and backward",
+        "optimiser": "zeroing, Adam, reading the loss",
+        "step": "the step",
+    }
+    for part, title in titles.items():
+        row(title, lambda found, part=part: f"{found['taken'][part]:.2f}")
+    return "\n".join(lines)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 import ranvier as rv
 
@@ -17,8 +18,18 @@ GRADIENTS = {
 }
 
 
-def build(given: dict[str, Any], variant: str) -> tuple[Callable[[], float], Callable[[], float]]:
-    """See README.md."""
+class Parts(NamedTuple):
+    """What a step is made of."""
+
+    network: rv.Network
+    spikes: rv.Spikes
+    labels: Tensor
+    loss: rv.MaxOverTimeCrossEntropy
+    optimiser: torch.optim.Optimizer
+
+
+def parts(given: dict[str, Any], variant: str) -> Parts:
+    """The network with the given weights, the batch, the loss and the optimiser."""
     neuron, recurrent = rv.CubaLIF(given["tau_mem"], given["tau_syn"]), given["recurrent"]
     layers: dict[str, torch.nn.Module] = {}
     for suffix in ["", *(f"_{layer}" for layer in range(2, given["n_layers"] + 1))]:
@@ -34,8 +45,13 @@ def build(given: dict[str, Any], variant: str) -> tuple[Callable[[], float], Cal
         output.w_in.copy_(torch.from_numpy(given["w_out"]))
     network = rv.Network(**layers, output=output)
     spikes = rv.Spikes.from_dense(torch.from_numpy(given["raster"]).float(), dt=given["dt"])
-    labels, loss = torch.from_numpy(given["labels"]), rv.MaxOverTimeCrossEntropy()
     optimiser = torch.optim.Adam(network.parameters(), given["learning_rate"], fused=True)
+    return Parts(network, spikes, torch.from_numpy(given["labels"]), rv.MaxOverTimeCrossEntropy(), optimiser)
+
+
+def build(given: dict[str, Any], variant: str) -> tuple[Callable[[], float], Callable[[], float]]:
+    """See README.md."""
+    network, spikes, labels, loss, optimiser = parts(given, variant)
 
     def step() -> float:
         optimiser.zero_grad()
@@ -48,7 +64,7 @@ def build(given: dict[str, Any], variant: str) -> tuple[Callable[[], float], Cal
         with torch.no_grad():
             activity = network(spikes).activity
         n_steps, n_samples, _ = given["raster"].shape
-        n_events = sum(activity[name].n_events for name in layers)
-        return n_events / (len(layers) * n_steps * n_samples * len(given["w_out"]))
+        hidden = [layer.n_events for layer in activity.values() if isinstance(layer, rv.Spikes)]
+        return sum(hidden) / (len(hidden) * n_steps * n_samples * len(given["w_out"]))
 
     return step, density

@@ -1,7 +1,7 @@
 """Statements about sweeps hold for measurements of which the answer is known."""
 
 import pytest
-from benchmarks.tables import crossing, line, statements
+from benchmarks.tables import KERNELS, crossing, floor_table, line, statements
 
 from tests.benchmarks import results
 
@@ -30,3 +30,13 @@ def test_only_what_is_near_a_line_is_called_linear():
         results.sweep([2 + 1e-4 * number for number in spikes], spikes)
     )
     assert "No time is within 10% of linear" in statements(results.sweep((2.0, 9.0, 9.0), spikes))
+
+
+def test_the_floor_is_told_beside_what_is_taken():
+    kernels = dict.fromkeys(KERNELS, 1.0)
+    taken = dict.fromkeys(KERNELS, 1.5) | {"layers": 0.5, "loss": 0.25, "optimiser": 0.125, "step": 6.875}
+    told = floor_table({"W1": {"events": 12_345, "spikes": 678, "floor": kernels, "taken": taken}})
+    assert "| input events, hidden spikes | 12,345, 678 |" in told
+    assert "| all kernels: floor, taken | 4.00, 6.00 |" in told
+    assert "| taken / floor | 1.50 |" in told
+    assert told.endswith("| the step | 6.88 |")
