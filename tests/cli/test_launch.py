@@ -17,7 +17,7 @@ import torch
 from ranvier.cli import launch, main
 from ranvier.training import checkpoint
 from tests.cli.conftest import Outcome
-from tests.training.test_ranks import distance, equal
+from tests.training.tiny import distance, equal
 
 SMALL = ("train", "yinyang", "--engine", "grid", "--dt", "0.002", "--hidden", "12", "--batch-size", "250")
 AGREE = ("test_accuracy", "train_accuracy", "best_validation", "test_ties", "spikes_per_sample")

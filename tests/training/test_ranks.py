@@ -1,4 +1,4 @@
-"""Two real processes train together, and what they end with is compared with one process's."""
+"""Real processes train together, and what they end with is compared with one process's."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ranvier.losses import (
 from ranvier.neurons import LI, CubaLIF
 from ranvier.training import FitConfig, Plateau, WakeAfterEpoch, WakeSilent, checkpoint, evaluate, fit
 from ranvier.training.metrics import kept_lines
-from tests.training.tiny import LOSS, equal, tiny_data, tiny_network, weights
+from tests.training.tiny import LOSS, distance, equal, tiny_data, tiny_network, weights
 
 ROOT = Path(__file__).parents[2]
 TRAIN, VALIDATION = tiny_data(49, 42), tiny_data(21, 41)  # the last batch of 16 holds one sample, for one process
@@ -224,46 +224,48 @@ def train_together(folder: Path, count: int) -> list[dict[str, Any]]:
     return [torch.load(folder / f"{index}.pt", weights_only=False) for index in range(count)]
 
 
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], dict[str, Any]]:
-    """The folder of two processes that are done, and what each of them found."""
-    folder = tmp_path_factory.mktemp("pair")
-    first, second = train_together(folder, 2)
-    return folder, first, second
-
-
-def distance(got: list[torch.Tensor], expected: list[torch.Tensor]) -> float:
-    """The largest relative difference, L2, of one tensor."""
-    return max(float((a - b).norm() / b.norm()) for a, b in zip(got, expected, strict=True))
-
-
 def timeless(metrics: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in metrics.items() if "second" not in name}
 
 
 @pytest.mark.filterwarnings("ignore::ranvier.layers.network.SilentLayerWarning")  # in batches of one sample
-@pytest.mark.parametrize("name", EQUAL)
-def test_two_processes_end_where_one_does(pair: Any, name: str) -> None:
-    _, first, second = pair
-    alone = EQUAL[name]()
+@pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.slow)])
+def test_processes_that_train_together(tmp_path: Path, count: int) -> None:
+    """One test, not one of each function below: processes take seconds to start."""
+    found = train_together(tmp_path, count)
+    for name, run in EQUAL.items():
+        they_end_where_one_process_does(name, found, run())
+    what_is_compared_happens(found[0])
+    the_first_ones_weights_are_everybodys(found)
+    what_layers_draw_is_each_ones_own_and_buffers_are_the_first_ones(found)
+    resumed_equals_whole_to_the_bit(found)
+    only_the_first_one_writes(tmp_path)
+    another_number_of_processes_does_not_go_on(tmp_path, count)
+    a_mistake_in_one_ends_the_others_at_once(found)
+    those_that_differ_are_refused(found)
+    a_killed_one_ends_the_others_and_the_run_goes_on(tmp_path, found)
+
+
+Found = list[dict[str, Any]]
+
+
+def they_end_where_one_process_does(name: str, found: Found, alone: dict[str, Any]) -> None:
     assert alone["metrics"]["spikes_per_sample"]["hidden"] > 0
     assert min(alone["metrics"]["gradient_norms"].values()) > 0
-    assert distance(first[name]["weights"], alone["weights"]) < 1e-6
-    assert all(torch.equal(a, b) for a, b in zip(first[name]["weights"], second[name]["weights"], strict=True))
-    told, expected = timeless(first[name]["metrics"]), timeless(alone["metrics"])
-    assert told == timeless(second[name]["metrics"])
-    for key in ("train_accuracy", "ties", "rates", "spikes_per_sample", "silent", "clipped", "woken"):
-        assert told[key] == expected[key], key
-    for key in ("validation_accuracy", "validation_ties", "learning_rate"):
-        assert told[key] == expected[key], key
-    for key in ("train_loss", "penalty", "validation_loss", "gradient_norms"):
-        assert told[key] == pytest.approx(expected[key], rel=1e-5), key
-    assert first[name]["best"] == second[name]["best"] == alone["best"]
-    assert first[name]["found"].spikes_per_sample == alone["found"].spikes_per_sample
+    first, *others = (each[name] for each in found)
+    assert distance(first["weights"], alone["weights"]) < 1e-6, name
+    told, expected = timeless(first["metrics"]), timeless(alone["metrics"])
+    for other in others:
+        assert equal(other["weights"], first["weights"]), name
+        assert (timeless(other["metrics"]), other["best"]) == (told, first["best"]), name
+    within_rounding = ("train_loss", "penalty", "validation_loss", "gradient_norms")
+    for key, value in expected.items():
+        assert told[key] == (pytest.approx(value, rel=1e-5) if key in within_rounding else value), (name, key)
+    assert first["best"] == alone["best"], name
+    assert first["found"].spikes_per_sample == alone["found"].spikes_per_sample, name
 
 
-def test_what_is_compared_happens(pair: Any) -> None:
-    _, first, _ = pair
+def what_is_compared_happens(first: dict[str, Any]) -> None:
     plain = first["EventProp on a grid"]["weights"]
     for name in ("augmentation", "penalties", "a penalty on means over the batch"):
         assert distance(first[name]["weights"], plain) > 1e-4, name
@@ -272,79 +274,61 @@ def test_what_is_compared_happens(pair: Any) -> None:
     assert first["a plateau"]["metrics"]["learning_rate"] < 0.6 * CONFIG.learning_rate
 
 
-def test_the_first_processes_weights_are_everybodys(pair: Any) -> None:
-    _, first, second = pair
-    for found in (first, second):
-        assert equal(found["other weights"]["weights"], first["EventProp on a grid"]["weights"])
+def the_first_ones_weights_are_everybodys(found: Found) -> None:
+    for each in found:
+        assert equal(each["other weights"]["weights"], found[0]["EventProp on a grid"]["weights"])
 
 
-def test_what_layers_draw_is_each_processes_own_and_buffers_are_the_first_ones(pair: Any) -> None:
-    _, first, second = pair
+def what_layers_draw_is_each_ones_own_and_buffers_are_the_first_ones(found: Found) -> None:
+    first, *others = (each["marked"] for each in found)
     alone = marked()
-    assert first["marked"]["drawn"] == alone["drawn"]
-    assert not set(first["marked"]["drawn"]) & set(second["marked"]["drawn"])
-    assert 0 < first["marked"]["seen"] == second["marked"]["seen"] < alone["seen"]
+    assert first["drawn"] == alone["drawn"]
+    for other in others:
+        assert not set(first["drawn"]) & set(other["drawn"])
+        assert 0 < first["seen"] == other["seen"] < alone["seen"]
 
 
-def test_resumed_equals_whole_to_the_bit(pair: Any) -> None:
-    folder, first, second = pair
-    for found in (first, second):
-        assert equal(found["resumed"]["weights"], first["augmentation"]["weights"])
-        assert timeless(found["resumed"]["metrics"]) == timeless(first["augmentation"]["metrics"])
+def resumed_equals_whole_to_the_bit(found: Found) -> None:
+    for each in found:
+        assert equal(each["resumed"]["weights"], found[0]["augmentation"]["weights"])
+        assert timeless(each["resumed"]["metrics"]) == timeless(found[0]["augmentation"]["metrics"])
+
+
+def only_the_first_one_writes(folder: Path) -> None:
     assert [line[:12] for line in kept_lines(folder / "seen by 0" / "metrics.jsonl", 99)] == [
         f'{{"epoch": {epoch},' for epoch in (1, 2)
     ]
-    assert not (folder / "seen by 1").exists()
+    assert [path.name for path in folder.glob("seen by *")] == ["seen by 0"]
 
 
-def test_another_number_of_processes_does_not_go_on(pair: Any) -> None:
-    folder, _, _ = pair
-    with pytest.raises(RunError, match=r"as many processes as it was started with, 2\. Got 1\."):
+def another_number_of_processes_does_not_go_on(folder: Path, count: int) -> None:
+    with pytest.raises(RunError, match=rf"as many processes as it was started with, {count}\. Got 1\."):
         trained(tiny_network(), augment=DropEvents(0.3), run_dir=folder / "seen by 0", resume=True)
 
 
-def test_a_mistake_in_one_process_ends_the_others_at_once(pair: Any) -> None:
-    _, first, second = pair
-    assert second["mistake"]["error"] == "ValueError"
-    assert first["mistake"]["error"] == "LostProcessError"
-    assert first["mistake"]["seconds"] < 10
-    assert first["unwritable"]["error"] == "RunError"
-    assert "must be writable" in first["unwritable"]["told"]
-    assert second["unwritable"]["error"] == "LostProcessError"
+def a_mistake_in_one_ends_the_others_at_once(found: Found) -> None:
+    for index, each in enumerate(found):
+        assert each["mistake"]["error"] == ("ValueError" if index == 1 else "LostProcessError")
+        assert each["mistake"]["seconds"] < 10
+        assert each["unwritable"]["error"] == ("LostProcessError" if index else "RunError")
+        assert each["unwritable"]["seconds"] < 10
+    assert "must be writable" in found[0]["unwritable"]["told"]
 
 
-def test_processes_that_differ_are_refused(pair: Any) -> None:
-    _, first, second = pair
-    for found in (first, second):
-        assert {found[name]["error"] for name in ("other batches", "other data")} == {"RunError"}
-        assert "`batch_size` of FitConfig must be the same in all processes." in found["other batches"]["told"]
-        assert "`train` of fit must be the same in all processes." in found["other data"]["told"]
-    assert first["other batches"]["told"].endswith("Got 16 and 17.")
+def those_that_differ_are_refused(found: Found) -> None:
+    for each in found:
+        assert {each[name]["error"] for name in ("other batches", "other data")} == {"RunError"}
+        assert "`batch_size` of FitConfig must be the same in all processes." in each["other batches"]["told"]
+        assert "`train` of fit must be the same in all processes." in each["other data"]["told"]
+    assert found[0]["other batches"]["told"].endswith("Got 16 and 17.")
 
 
-def test_a_killed_process_ends_the_other_and_the_run_goes_on(pair: Any) -> None:
-    folder, first, second = pair
-    assert "killed" not in second
-    assert first["killed"]["error"] == "LostProcessError"
-    assert first["killed"]["told"] == "Training stopped because another of its processes ended or did not answer."
-    assert first["killed"]["seconds"] < 10
+def a_killed_one_ends_the_others_and_the_run_goes_on(folder: Path, found: Found) -> None:
+    assert "killed" not in found[1]
+    for told in (each["killed"] for each in found if "killed" in each):
+        assert told["error"] == "LostProcessError"
+        assert told["told"] == "Training stopped because another of its processes ended or did not answer."
+        assert told["seconds"] < 10
     loaded = checkpoint.load_last(folder / "killed")
     assert loaded is not None
     assert loaded.content["epoch"] == 1
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::ranvier.layers.network.SilentLayerWarning")
-def test_three_processes(tmp_path: Path) -> None:
-    found = train_together(tmp_path, 3)
-    for name, run in EQUAL.items():
-        alone = run()
-        for each in found:
-            assert equal(each[name]["weights"], found[0][name]["weights"])
-            assert distance(each[name]["weights"], alone["weights"]) < 1e-6, name
-    for name, one in (("mistake", "ValueError"), ("killed", None), ("unwritable", "LostProcessError")):
-        for index in (0, 2):
-            expected = "RunError" if (name, index) == ("unwritable", 0) else "LostProcessError"
-            assert found[index][name]["error"] == expected, name
-            assert found[index][name]["seconds"] < 10, name
-        assert found[1].get(name, {}).get("error") == one

@@ -33,3 +33,8 @@ def weights(network: Network) -> list[torch.Tensor]:
 
 def equal(left: list[torch.Tensor], right: list[torch.Tensor]) -> bool:
     return all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
+
+
+def distance(got: list[torch.Tensor], expected: list[torch.Tensor]) -> float:
+    """The largest relative difference, L2, of one tensor."""
+    return max(float((a - b).norm() / b.norm()) for a, b in zip(got, expected, strict=True))
