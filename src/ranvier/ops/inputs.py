@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,9 +39,9 @@ def array(tensor: Tensor) -> NDArray[Any]:
     return tensor.contiguous().numpy(force=True)
 
 
-def array_or_zeros(gradient: Tensor | None, shape: Sequence[int], like: Tensor) -> NDArray[Any]:
-    """A gradient that came in as a contiguous array; zeros of the shape, in the dtype of `like`, for None."""
-    return like.new_zeros(shape).numpy(force=True) if gradient is None else array(gradient)
+def array_or_zeros(gradient: Tensor | None, shape: tuple[int, ...], real: np.dtype[Any]) -> NDArray[Any]:
+    """A gradient that came in as a contiguous array, or zeros for None."""
+    return np.zeros(shape, real) if gradient is None else array(gradient)
 
 
 def event_list(offsets: Tensor, steps: Tensor | None, units: Tensor) -> EventList:

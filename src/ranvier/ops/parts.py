@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 def offsets_from(counts: NDArray[Any]) -> NDArray[Any]:
     """Where each sample's entries begin and end, from how many there are: int64 [B+1]."""
     bounds = np.zeros(counts.size + 1, np.int64)
-    np.cumsum(counts, out=bounds[1:])
+    np.add.accumulate(counts, out=bounds[1:])
     return bounds
 
 

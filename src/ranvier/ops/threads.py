@@ -29,14 +29,18 @@ from numpy.typing import NDArray
 from ranvier.ops.compile import Shareable
 
 Task = Callable[[int], None]
+Ranges = tuple[tuple[int, int], ...]  # of samples: the first of each, and the one after its last
 _home_process = os.getpid()
 
 
-def chunks(n_samples: int) -> list[tuple[int, int]]:
+def chunks(n_samples: int) -> Ranges:
     """Ranges of samples of near-equal length, one per thread, none empty (one empty range for no samples)."""
-    n = max(1, min(torch.get_num_threads(), n_samples))
-    bounds = [n_samples * index // n for index in range(n + 1)]
-    return list(pairwise(bounds))
+    return _cut(n_samples, max(1, min(torch.get_num_threads(), n_samples)))
+
+
+@lru_cache(maxsize=256)
+def _cut(n_samples: int, n: int) -> Ranges:
+    return tuple(pairwise(n_samples * index // n for index in range(n + 1)))
 
 
 def run(task: Task, n_tasks: int) -> None:
@@ -52,14 +56,14 @@ def run(task: Task, n_tasks: int) -> None:
         _run_in_team(team, task, n_tasks)
 
 
-def spread(kernel: Shareable, ranges: list[tuple[int, int]], *arguments: Any) -> list[Any]:
+def spread(kernel: Shareable, ranges: Ranges, *arguments: Any) -> list[Any]:
     """What `kernel.alone(chunk, first, last, *arguments)` returns for every range of samples, in order.
 
     An error is raised after all chunks have ended.
     """
     entries = None if len(ranges) == 1 or os.getpid() != _home_process else _entries()
     if entries is not None:
-        bounds = _bounds(tuple(ranges))
+        bounds = _bounds(ranges)
         try:
             found = kernel.shared(0, entries, bounds, *arguments)
         except LookupError:  # the first call with such arguments
@@ -85,7 +89,7 @@ def _entries() -> NDArray[np.int64] | None:
 
 
 @lru_cache(maxsize=64)
-def _bounds(ranges: tuple[tuple[int, int], ...]) -> NDArray[np.int64]:
+def _bounds(ranges: Ranges) -> NDArray[np.int64]:
     """Where ranges begin, and where the last one ends; read, never written."""
     return np.array([first for first, _ in ranges] + [ranges[-1][1]])
 

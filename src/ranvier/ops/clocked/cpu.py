@@ -192,8 +192,9 @@ class Emitted(NamedTuple):
     consumed: int
 
 
+@lru_cache(maxsize=64)
 def no_cells(n_samples: int) -> EventList:
-    """An empty list for a batch of `n_samples`."""
+    """An empty list for a batch of `n_samples`; read, never written."""
     return EventList(np.zeros(n_samples + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.int32))
 
 
@@ -220,6 +221,7 @@ def forward(
     trace = np.empty((n_steps, n_samples, n_units) if plan.support == "dense" else (0, 0, 0), real)
     raised_trace = np.empty(trace.shape if plan.levels else (0, 0, 0), real)
     final = np.empty((plan.n_states, n_samples, n_units), real)
+    compact = plan.support == "compact"
     counts, support_counts = np.zeros((2, n_samples), np.int64)
     recurrent = np.empty((0, n_units), real) if w_rec is None else w_rec
     wanted = no_cells(n_samples) if forced is None else forced
@@ -254,7 +256,9 @@ def forward(
         first_ends=first_ends,
         support=EventList(
             offsets_from(support_counts), buffers.joined("support_steps"), buffers.joined("support_units")
-        ),
+        )
+        if compact
+        else no_cells(n_samples),
         support_values=buffers.joined("support_values"),
         trace=trace,
         raised=(buffers.joined("levels"), buffers.joined("rises"), buffers.joined("support_levels"), raised_trace),
@@ -274,7 +278,7 @@ class _Buffers:
     written, how many input events were used, and how many slopes were below the bound.
     """
 
-    def __init__(self, plan: Plan, real: Any, cells: int, n_units: int, ranges: list[tuple[int, int]]) -> None:
+    def __init__(self, plan: Plan, real: Any, cells: int, n_units: int, ranges: threads.Ranges) -> None:
         n, longest = len(ranges), max(last - first for first, last in ranges)
         spikes = cells * longest // 16 + n_units
         support = cells * longest // 6 + n_units if plan.support == "compact" else 0

@@ -407,7 +407,7 @@ class _Clocked(torch.autograd.Function):
         needs: dict[str, bool] = dict(zip(_DIFFERENTIABLE, ctx.needs_input_grad[1:], strict=True))
 
         def given(place: int, like: cpu.Array) -> cpu.Array:
-            return inputs.array_or_zeros(incoming[place], like.shape, w_in)
+            return inputs.array_or_zeros(incoming[place], like.shape, like.dtype)
 
         h, support_h, dense_h = _surrogate_derivatives(call)
         far_is_dense = needs["far"] and call.far is None

@@ -130,13 +130,13 @@ def forward(
     )
 
 
-def _ranges(events: Events, weights: Weights, numbers: Numbers) -> list[tuple[int, int]]:
+def _ranges(events: Events, weights: Weights, numbers: Numbers) -> threads.Ranges:
     """Samples per chunk; one chunk where a feed-forward layer has too little work to share."""
     n_samples, n_units = events.offsets.size - 1, weights.w_in.shape[1]
     family = _family(weights, numbers)
     each = _WALK if family == "narrow_" else _STEP
     work = each * events.units.size * n_units + _SPIKE * n_samples * n_units
-    return [(0, n_samples)] if family in _FEEDFORWARD and work < _WAKE else threads.chunks(n_samples)
+    return ((0, n_samples),) if family in _FEEDFORWARD and work < _WAKE else threads.chunks(n_samples)
 
 
 def _join(parts: tuple[Array, ...]) -> Array:

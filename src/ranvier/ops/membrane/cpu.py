@@ -86,9 +86,9 @@ def _forward(question: Question, given: Given, duration: float, per_unit: bool, 
             )
 
 
-def _ranges(given: Given) -> list[tuple[int, int]]:
+def _ranges(given: Given) -> threads.Ranges:
     n_samples = given.offsets.size - 1
-    return threads.chunks(n_samples) if given.units.size * given.w_in.shape[1] >= _WORTH_SHARING else [(0, n_samples)]
+    return threads.chunks(n_samples) if given.units.size * given.w_in.shape[1] >= _WORTH_SHARING else ((0, n_samples),)
 
 
 def backward(

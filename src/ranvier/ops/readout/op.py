@@ -120,7 +120,7 @@ class _Readout(torch.autograd.Function):
         n_steps, events, far, numbers, dynamics, delays = ctx.call
         amplitudes, w_in, initial = ctx.saved_tensors
         needs: dict[str, bool] = dict(zip(_DIFFERENTIABLE, ctx.needs_input_grad[3:], strict=True))
-        far_is_dense = needs["far"] and far is None
+        far_is_dense, start = needs["far"] and far is None, inputs.array(initial)
         found = cpu.backward(
             dynamics.structure,
             n_steps,
@@ -130,9 +130,9 @@ class _Readout(torch.autograd.Function):
             far_is_dense,
             inputs.array(w_in),
             numbers,
-            inputs.array(initial),
-            inputs.array_or_zeros(g_trace, (n_steps, *initial.shape[1:]), w_in),
-            inputs.array_or_zeros(g_final, initial.shape, w_in),
+            start,
+            inputs.array_or_zeros(g_trace, (n_steps, *start.shape[1:]), start.dtype),
+            inputs.array_or_zeros(g_final, start.shape, start.dtype),
             cpu.Wanted(
                 weights=needs["w_in"],
                 times=needs["times"],
