@@ -20,6 +20,7 @@ class Way:
     Attributes:
         peer: its file in `benchmarks/peers`.
         kinds: of the workloads that it takes part in.
+        gradient: ways of one model and gradient learn alike; empty where it is the way's own.
         variant: a word for that file.
         needs: what pip installs for it; nothing runs in this interpreter.
         shares: whether it also finds this interpreter's packages, so that both run the same torch.
@@ -29,6 +30,7 @@ class Way:
     peer: str
     variant: str = ""
     kinds: tuple[str, ...] = ("grid",)
+    gradient: str = ""
     needs: tuple[str, ...] = ()
     shares: bool = False
     without_dependencies: bool = False
@@ -40,10 +42,10 @@ JAX = ("jax==0.10.2", "optax==0.2.8")
 WAYS = {
     "Ranvier, EventProp": Way("ranvier_step", "eventprop"),
     "Ranvier, Esser": Way("ranvier_step", "esser"),
-    "Ranvier, SuperSpike": Way("ranvier_step", "superspike"),
-    "PyTorch loop, sparse input": Way("torch_loop", "sparse"),
-    "PyTorch loop": Way("torch_loop", "dense"),
-    "PyTorch loop of tutorials": Way("torch_loop", "tutorial"),
+    "Ranvier, SuperSpike": Way("ranvier_step", "superspike", gradient="SuperSpike"),
+    "PyTorch loop, sparse input": Way("torch_loop", "sparse", gradient="SuperSpike"),
+    "PyTorch loop": Way("torch_loop", "dense", gradient="SuperSpike"),
+    "PyTorch loop of tutorials": Way("torch_loop", "tutorial", gradient="SuperSpike"),
     "Norse": Way("norse_step", needs=("norse==1.1.0", "nir", "nirtorch"), shares=True, without_dependencies=True),
     "Norse, recurrent cell": Way(
         "norse_step", "recurrent", needs=("norse==1.1.0", "nir", "nirtorch"), shares=True, without_dependencies=True
@@ -55,11 +57,12 @@ WAYS = {
     "Spyx": Way("spyx_step", needs=("spyx==1.0.0", *JAX)),
     "Rockpool, JAX": Way("rockpool_step", needs=("rockpool==3.1.0", *JAX)),
     "jaxpike": Way("jaxpike_step", needs=("jaxpike==0.1.4", *JAX)),
-    "Ranvier, exact": Way("ranvier_exact", kinds=EXACT),
-    "jaxsnn": Way("jaxsnn_step", kinds=EXACT, needs=("jaxsnn==0.3.0", *JAX)),
+    "Ranvier, exact": Way("ranvier_exact", kinds=EXACT, gradient="exact"),
+    "jaxsnn": Way("jaxsnn_step", kinds=EXACT, gradient="exact", needs=("jaxsnn==0.3.0", *JAX)),
     "exact-snn-nn": Way(
         "exact_snn_step",
         kinds=("one spike",),
+        gradient="exact",
         needs=("exact-snn-nn==3.2.3",),
         shares=True,
         without_dependencies=True,

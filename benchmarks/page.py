@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from benchmarks.tables import aims_table, floor_table, statements, sweep_table, 
 from benchmarks.works import WORKS
 
 DOCS = Path(__file__).parents[1] / "docs"
-BLOCK = re.compile(r"<!-- (?!end)(\S+) -->\n(.*?)<!-- end -->", re.DOTALL)
+BLOCK = re.compile(r"<!-- (?!end)(\S+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
 def page(*, check: bool) -> None:
@@ -54,9 +55,11 @@ def gathered(files: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
                     f"Each workload and sweep must be measured in one file. Got {name} again in {stem}.json."
                 )
         into |= found
-    return {name: works[name] for name in WORKS if name in works}, {
-        name: sweeps[name] for name in AXES if name in sweeps
-    }
+    return _in_order(works, WORKS), _in_order(sweeps, AXES)
+
+
+def _in_order(found: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: found[name] for name in names if name in found}
 
 
 def filled(text: str, files: dict[str, Any]) -> str:
@@ -65,8 +68,8 @@ def filled(text: str, files: dict[str, Any]) -> str:
     known = dict.fromkeys((*WORKS, *AXES, "aims", "peers", "floor", "memory", "measured"), "")
     known |= {name: table(work) for name, work in works.items()}
     known |= {name: _sweep(sweep) for name, sweep in sweeps.items()}
-    if works:
-        known |= {"aims": aims_table(works), "peers": _image("peers", "Steps of peers relative to Ranvier's.")}
+    if aims := aims_table(works):
+        known |= {"aims": aims, "peers": _image("peers", "Steps of peers relative to Ranvier's.")}
     if {"steps", "batch"} <= set(sweeps):
         known["memory"] = _image("memory", "Memory over time steps and samples.")
     for results in files.values():

@@ -49,8 +49,7 @@ def table(work: dict[str, Any]) -> str:
             f"{row['processor_ms']:.1f}",
             f"{row['first_seconds']:.1f}",
             f"{row['peak_mb']:.0f}",
-            f"{row['rise_mb']:.1f}",
-            "" if row["counted_mb"] is None else f"{row['counted_mb']:.1f}",
+            *("" if row[what] is None else f"{row[what]:.1f}" for what in ("rise_mb", "counted_mb")),
             f"{100 * row['density']:.2f} %" if work["kind"] == "grid" else f"{row['density']:.2f}",
             f"{row['losses'][0]:.4f}, {row['losses'][-1]:.4f}",
         ]

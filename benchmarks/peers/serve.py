@@ -44,19 +44,29 @@ def memory(step: Callable[[], float]) -> dict[str, float | None]:
 
     Returns:
         peak: of the resident set, so far.
-        rise: of that peak during three steps over the process at rest, which holds the batch, the weights, the
-            optimiser's state and, with PyTorch, the last gradients, and whose freed memory has gone back.
+        rise: of that peak in a step over the process at rest, which holds the batch, the weights, the optimiser's state
+            and the last gradients, and whose freed memory has gone back; the largest of five steps.
         counted: what autograd keeps between forward and backward (distinct storages) and the peak of the numpy arrays
-            of a step; None without PyTorch.
+            of a step.
+
+        The last two are None without PyTorch: at rest JAX still holds the memory of a step, so nothing rises.
     """
-    used: dict[str, float | None] = {"peak": status("VmHWM")}
+    peak, known = status("VmHWM"), "torch" in sys.modules
+    return {
+        "peak": peak,
+        "rise": max(rise(step) for _ in range(5)) if known else None,
+        "counted": counted(step) if known else None,
+    }
+
+
+def rise(step: Callable[[], float]) -> float:
+    """See `memory`."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     rest = status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    for _ in range(3):
-        step()
-    return used | {"rise": status("VmHWM") - rest, "counted": counted(step) if "torch" in sys.modules else None}
+    step()
+    return status("VmHWM") - rest
 
 
 def counted(step: Callable[[], float]) -> float:

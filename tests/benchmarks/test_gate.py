@@ -21,20 +21,18 @@ def told(name, density=0.03, losses=(2.0, 1.9), same_model=True):
         ({"losses": (2.01, 1.9)}, "loss 2.01"),
         ({"losses": (2.0, 2.0)}, "does not learn"),
         ({"losses": (2.0, float("nan"))}, "losses"),
+        ({"losses": (2.0, 1.95)}, "descent"),
     ],
 )
 def test_other_work_is_not_timed(peer, complaint):
-    ours = told("Ranvier, EventProp")
-    gate([ours, told("peer"), told("other", 0.032, (3.0, 2.9), same_model=False)], WORKS["W1"])
+    ours = told("Ranvier, SuperSpike")
+    gate([ours, told("PyTorch loop"), told("Spyx", 0.032, (3.0, 2.9), same_model=False)], WORKS["W1"])
     with pytest.raises(AssertionError, match=complaint):
-        gate([ours, told("peer", **peer)], WORKS["W1"])
+        gate([ours, told("PyTorch loop", **peer)], WORKS["W1"])
 
 
-def test_exact_gradients_descend_alike():
-    ours = told("Ranvier, exact", 0.97)
-    gate([ours, told("peer", 0.97)], WORKS["W4"])
-    with pytest.raises(AssertionError, match="of our descent"):
-        gate([ours, told("peer", 0.97, (2.0, 1.95))], WORKS["W4"])
+def test_another_gradient_may_descend_otherwise():
+    gate([told("Ranvier, SuperSpike"), told("Ranvier, EventProp", losses=(2.0, 1.95))], WORKS["W1"])
 
 
 @pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
