@@ -50,27 +50,33 @@ def _multiplied(vector, matrix, which, scales, group):
 
 
 @numba.njit(nogil=True, error_model="numpy", fastmath=True)
-def _advanced(current, membrane, arriving, hits, times):
-    decay, drive, keep, zero = np.float32(0.95), np.float32(0.05), np.float32(0.9), np.float32(0)
+def _advanced(n_units, times):
+    # made here, so that the compiler knows that they do not overlap
+    current, membrane = np.ones(n_units, np.float32), np.ones(n_units, np.float32)
+    arriving, hits = np.ones(n_units, np.float32), np.ones(n_units, np.float32)
+    decay, drive, keep, zero, one = np.float32(0.95), np.float32(0.05), np.float32(0.9), np.float32(0), np.float32(1)
     for _ in range(times):
-        for j in range(membrane.size):
-            current[j] += arriving[j]
+        for j in range(n_units):
+            entered = current[j] + arriving[j]
             arriving[j] = zero
-            membrane[j] = decay * membrane[j] + drive * current[j]
-            current[j] *= keep
-            hits[j] = np.float32(1) if membrane[j] >= np.float32(1) else zero
+            membrane[j] = decay * membrane[j] + drive * entered
+            current[j] = keep * entered
+            hits[j] = one if membrane[j] >= one else zero
+    return membrane[0] + hits[0]
 
 
 @numba.njit(nogil=True, error_model="numpy", fastmath=True)
-def _carried_back(mu_current, mu_membrane, times):
+def _carried_back(n_units, times):
     decay, drive, keep = np.float32(0.95), np.float32(0.05), np.float32(0.9)
+    mu_current, mu_membrane = np.ones(n_units, np.float32), np.ones(n_units, np.float32)
     for _ in range(times):
-        for j in range(mu_membrane.size):
+        for j in range(n_units):
             mu_current[j] = keep * mu_current[j] + drive * mu_membrane[j]
             mu_membrane[j] *= decay
+    return mu_current[0]
 
 
-def _rate(run: Callable[..., None], count: int, arguments: Callable[[], tuple[Any, ...]]) -> float:
+def _rate(run: Callable[..., Any], count: int, arguments: Callable[[], tuple[Any, ...]]) -> float:
     """Seconds for one of `count`, all threads at work with arguments of their own."""
     n = torch.get_num_threads()
     given = [arguments() for _ in range(n)]
@@ -83,7 +89,7 @@ def _rate(run: Callable[..., None], count: int, arguments: Callable[[], tuple[An
     return min(taken) / count / n
 
 
-def _rows(run: Callable[..., None], n_rows: int, n_columns: int, group: int) -> float:
+def _rows(run: Callable[..., Any], n_rows: int, n_columns: int, group: int) -> float:
     """Seconds for a row, in groups of as many as come together."""
     random = np.random.default_rng(0)
 
@@ -94,9 +100,9 @@ def _rows(run: Callable[..., None], n_rows: int, n_columns: int, group: int) -> 
     return _rate(run, EVENTS, arguments)
 
 
-def _states(run: Callable[..., None], n_arrays: int, n_units: int) -> float:
+def _states(run: Callable[..., Any], n_units: int) -> float:
     """Seconds for all units in one step."""
-    return _rate(run, CELLS, lambda: (*(np.zeros(n_units, np.float32) for _ in range(n_arrays)), CELLS))
+    return _rate(run, CELLS, lambda: (n_units, CELLS))
 
 
 def floor(work: GridWork, events_in: int, spikes: int) -> dict[str, float]:
@@ -114,13 +120,13 @@ def floor(work: GridWork, events_in: int, spikes: int) -> dict[str, float]:
     seconds = {
         "hidden, forward": events_in * _rows(_added_up, work.n_in, n, at_once)
         + recurrent * _rows(_added_up, n, n, own)
-        + cells * _states(_advanced, 4, n),
-        "readout, forward": spikes * _rows(_added_up, n, out, own) + cells * _states(_advanced, 4, out),
+        + cells * _states(_advanced, n),
+        "readout, forward": spikes * _rows(_added_up, n, out, own) + cells * _states(_advanced, out),
         "readout, backward": spikes * (_rows(_added_to, n, out, own) + _rows(_multiplied, n, out, own))
-        + cells * _states(_carried_back, 2, out),
+        + cells * _states(_carried_back, out),
         "hidden, backward": events_in * _rows(_added_to, work.n_in, n, at_once)
         + recurrent * (_rows(_added_to, n, n, own) + _rows(_multiplied, n, n, own))
-        + cells * _states(_carried_back, 2, n),
+        + cells * _states(_carried_back, n),
     }
     return {name: 1e3 * value for name, value in seconds.items()}
 
