@@ -31,8 +31,10 @@ def build(given: dict[str, Any], variant: str) -> tuple[Callable[[], float], Cal
         output.w_in.copy_(torch.from_numpy(given["w_out"]))
         if given["recurrent"]:
             hidden.w_rec.copy_(torch.from_numpy(given["w_rec"]))
-    spikes = rv.Spikes.from_dense(torch.from_numpy(given["raster"]).float(), dt=given["dt"])
-    labels, loss = torch.from_numpy(given["labels"]), rv.MaxOverTimeCrossEntropy()
+    device = given.get("device", "cpu")
+    network.to(device)
+    spikes = rv.Spikes.from_dense(torch.from_numpy(given["raster"]).float(), dt=given["dt"]).to(device)
+    labels, loss = torch.from_numpy(given["labels"]).to(device), rv.MaxOverTimeCrossEntropy()
     optimiser = torch.optim.Adam(network.parameters(), given["learning_rate"], fused=True)
 
     def step() -> float:

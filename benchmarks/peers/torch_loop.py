@@ -75,8 +75,10 @@ class Loop(nn.Module):
 
 def build(given: dict[str, Any], variant: str) -> tuple[Callable[[], float], Callable[[], float]]:
     """See README.md."""
-    loop = Loop(given, variant)
-    raster, labels = torch.from_numpy(given["raster"]).float(), torch.from_numpy(given["labels"])
+    device = given.get("device", "cpu")
+    loop = Loop(given, variant).to(device)
+    raster, labels = (torch.from_numpy(given[name]).to(device) for name in ("raster", "labels"))
+    raster = raster.float()
     shape = tuple(raster.shape)
     if variant == "sparse":
         raster = raster.view(-1, shape[2]).to_sparse_csr()
