@@ -4,7 +4,7 @@ The neuron is LIF: it differs from CubaLIF in that it has no synaptic current (a
 scaled by 1 - exp(-dt / tau_mem)), that a spike subtracts the threshold and lets the gradient through, and in the
 surrogate, FastSigmoid with slope 25. The readout is LeakyIntegrator, a single exponential with tau_mem. Where
 recurrent, the hidden layer is a Graph; `unroll` makes the products before and after it for all time steps at once.
-`scan_unroll` is 1: its default of 8, chosen on a GPU, is slower on a CPU.
+The variant is `scan_unroll`, 1 where none is given: its default of 8, chosen on a GPU, is slower on a CPU.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ def network(given: dict[str, Any]) -> jp.Sequential:
     return jp.Sequential(dense(given["w_in"]), hidden, dense(given["w_out"]), jp.LeakyIntegrator(**tau))
 
 
-@partial(jax.jit, static_argnames="rate", donate_argnames=("weights", "state"))
+@partial(jax.jit, static_argnames=("rate", "unroll"), donate_argnames=("weights", "state"))
 def train(
-    weights: Any, fixed: Any, state: Any, raster: jax.Array, labels: jax.Array, rate: float
+    weights: Any, fixed: Any, state: Any, raster: jax.Array, labels: jax.Array, rate: float, unroll: int
 ) -> tuple[Any, Any, jax.Array]:
     """One step of Adam: weights, its state, and the loss before it."""
 
     def loss(weights: Any) -> jax.Array:
-        traces, _ = jp.unroll(eqx.combine(weights, fixed), raster, scan_unroll=1)
+        traces, _ = jp.unroll(eqx.combine(weights, fixed), raster, scan_unroll=unroll)
         return jp.cross_entropy(jp.max_membrane_logits(traces), labels)
 
     value, gradients = jax.value_and_grad(loss)(weights)
@@ -61,8 +61,9 @@ def mean_spikes(weights: Any, fixed: Any, raster: jax.Array) -> jax.Array:
     return jp.unroll(jp.Sequential(*layers), raster, scan_unroll=1)[0].mean()
 
 
-def build(given: dict[str, Any], variant: str) -> tuple[Callable[[], float], Callable[[], float]]:  # noqa: ARG001
+def build(given: dict[str, Any], variant: str) -> tuple[Callable[[], float], Callable[[], float]]:
     """See README.md."""
+    unroll = int(variant or 1)
     whole = network(given)
     is_weight = jax.tree_util.tree_map_with_path(lambda path, _: path[-1].name == "weight", whole)
     weights, fixed = eqx.partition(whole, is_weight)
@@ -71,7 +72,7 @@ def build(given: dict[str, Any], variant: str) -> tuple[Callable[[], float], Cal
 
     def step() -> float:
         nonlocal weights, state
-        weights, state, value = jax.block_until_ready(train(weights, fixed, state, raster, labels, rate))
+        weights, state, value = jax.block_until_ready(train(weights, fixed, state, raster, labels, rate, unroll))
         return float(value)
 
     def density() -> float:

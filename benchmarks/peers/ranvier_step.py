@@ -43,10 +43,12 @@ def parts(given: dict[str, Any], variant: str) -> Parts:
     output = rv.Readout(*given["w_out"].shape, rv.LI(given["tau_mem"], given["tau_syn"]))
     with torch.no_grad():
         output.w_in.copy_(torch.from_numpy(given["w_out"]))
-    network = rv.Network(**layers, output=output)
-    spikes = rv.Spikes.from_dense(torch.from_numpy(given["raster"]).float(), dt=given["dt"])
+    device = given.get("device", "cpu")
+    network = rv.Network(**layers, output=output).to(device)
+    spikes = rv.Spikes.from_dense(torch.from_numpy(given["raster"]).float(), dt=given["dt"]).to(device)
+    labels = torch.from_numpy(given["labels"]).to(device)
     optimiser = torch.optim.Adam(network.parameters(), given["learning_rate"], fused=True)
-    return Parts(network, spikes, torch.from_numpy(given["labels"]), rv.MaxOverTimeCrossEntropy(), optimiser)
+    return Parts(network, spikes, labels, rv.MaxOverTimeCrossEntropy(), optimiser)
 
 
 def build(given: dict[str, Any], variant: str) -> tuple[Callable[[], float], Callable[[], float]]:

@@ -90,7 +90,8 @@ class Loop(nn.Module):
 
 def build(given: dict[str, Any], variant: str) -> tuple[Callable[[], float], Callable[[], float]]:
     """See README.md."""
-    raster = torch.from_numpy(given["raster"]).float()
+    device = given.get("device", "cpu")
+    raster = torch.from_numpy(given["raster"]).to(device).float()
     if variant == "sparse":
         raster = raster.view(-1, raster.shape[2]).to_sparse_csr()
-    return trained(Loop(given, variant), raster, given)
+    return trained(Loop(given, variant).to(device), raster, given)

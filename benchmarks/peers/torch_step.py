@@ -21,7 +21,7 @@ def trained(
     network: nn.Module, raster: Tensor, given: dict[str, Any]
 ) -> tuple[Callable[[], float], Callable[[], float]]:
     """The step and the density of README.md, of a network that makes traces [T, B, n_out] and each layer's spikes."""
-    labels = torch.from_numpy(given["labels"])
+    labels = torch.from_numpy(given["labels"]).to(raster.device)
     optimiser = torch.optim.Adam(network.parameters(), given["learning_rate"], fused=True)
 
     def step() -> float:

@@ -138,6 +138,7 @@ def test_collate_refuses_nothing_and_mixtures(data):
             ValueError,
             r"shape \(4,\), one per sample. Got \(3,\).",
         ),
+        ({"labels": torch.arange(4, device="meta")}, ValueError, "must be on the device of `inputs`, cpu. Got meta."),
         ({"labels": torch.tensor([0, 1, 2, 4])}, ValueError, "must be in 0 to 3. Got 4."),
         ({"labels": torch.tensor([0, -1, 2, 3])}, ValueError, "must be in 0 to 3. Got -1."),
         ({"n_classes": 0}, ValueError, "`n_classes` of LabelledSpikes must be a whole number >= 1. Got 0."),

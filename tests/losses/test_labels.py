@@ -25,6 +25,7 @@ RULES = [
     (torch.tensor([[0], [1]]), ValueError, "must hold one label per sample, [2]. Got [2, 1]."),
     (torch.tensor([0.0, 1.0]), TypeError, "must be a tensor of whole numbers. Got a torch.float32 tensor."),
     (torch.tensor([True, False]), TypeError, "must be a tensor of whole numbers. Got a torch.bool tensor."),
+    (torch.tensor([0, 1], device="meta"), ValueError, "must be on the device of the output, cpu. Got meta."),
     ([0, 1], TypeError, "must be a tensor of whole numbers. Got list."),
 ]
 

@@ -46,6 +46,22 @@ def test_wrong_arguments_get_one_sentence() -> None:
         clocked(given(), w, None, NUMBERS, "eventprop")
 
 
+@pytest.mark.usefixtures("as_users_run_it")
+def test_what_is_on_another_device_is_named_and_not_moved() -> None:
+    w, far = torch.ones(2, 3), torch.device("meta")
+    where = r" must be on the device of `w_in`, cpu\. Got meta\.$"
+    with pytest.raises(ValueError, match=f"^`spikes`{where}"):
+        clocked(given().to(far), w, None, NUMBERS, EventProp())
+    with pytest.raises(ValueError, match=f"^`spikes`{where}"):
+        readout(given().to(far), w, dynamics(LI(), DT, None, torch.float32))
+    with pytest.raises(ValueError, match=f"^`forced`{where}"):
+        clocked(given(), w, None, NUMBERS, EventProp(), forced=given(3).to(far))
+    with pytest.raises(ValueError, match=rf"^`state\['V'\]`{where}"):
+        clocked(given(), w, None, NUMBERS, EventProp(), state={"V": torch.zeros(1, 3, device=far)})
+    with pytest.raises(ValueError, match=f"^`d_in`{where}"):
+        clocked(given(), w, None, NUMBERS, EventProp(), d_in=torch.zeros(2, 3, device=far))
+
+
 def test_delta_neurons_refuse_eventprop_and_say_why() -> None:
     numbers = dynamics(LIF(), DT, None, torch.float32)
     with pytest.raises(ValueError, match="spike times equal its input times"):

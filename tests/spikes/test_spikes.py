@@ -75,6 +75,12 @@ class TestMaking:
         Spikes.from_samples([(times, [0, 1])], unit_shape=2, duration=0.1).times.sum().backward()
         assert times.grad.tolist() == [1.0, 1.0]
 
+    def test_from_samples_on_two_devices(self):
+        far = (torch.zeros(1, device="meta"), torch.zeros(1, dtype=torch.int64, device="meta"))
+        message = r"^`samples` of from_samples must be on one device\. Got cpu and, in `samples\[1\]`, meta\.$"
+        with pytest.raises(ValueError, match=message):
+            Spikes.from_samples([([0.1], [0]), far], unit_shape=2, duration=1.0)
+
     def test_from_samples_of_nothing(self):
         spikes = Spikes.from_samples([], unit_shape=(2, 2), duration=1.0)
         assert (spikes.n_samples, spikes.n_events, spikes.n_units) == (0, 0, 4)

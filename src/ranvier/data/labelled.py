@@ -197,6 +197,10 @@ def _check(inputs: object, labels: object, n_classes: object) -> None:
         raise ValueError(
             f"`labels` of LabelledSpikes must have shape ({len(inputs)},), one per sample. Got {tuple(labels.shape)}."
         )
+    if labels.device != inputs.units.device:
+        raise ValueError(
+            f"`labels` of LabelledSpikes must be on the device of `inputs`, {inputs.units.device}. Got {labels.device}."
+        )
     if not isinstance(n_classes, int) or isinstance(n_classes, bool) or n_classes < 1:
         raise ValueError(f"`n_classes` of LabelledSpikes must be a whole number >= 1. Got {n_classes!r}.")
     if labels.numel() == 0:

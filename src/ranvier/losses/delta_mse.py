@@ -43,9 +43,8 @@ class DeltaMSE(FirstSpikeLoss):
 
     def of_times(self, times: Float[Tensor, "batch unit"], labels: Integer[Tensor, " batch"]) -> Float[Tensor, ""]:
         """The same from first spike times [B, n_classes] in seconds, infinite where silent."""
-        n_samples, n_classes = times.shape
-        labels = class_labels("DeltaMSE", labels, n_samples, n_classes)
-        if not n_samples:
+        labels = class_labels("DeltaMSE", labels, times)
+        if not len(labels):
             return times.sum() * 0.0
         spoke, place = times.isfinite(), labels[:, None]
         told = spoke.gather(1, place)
@@ -54,4 +53,4 @@ class DeltaMSE(FirstSpikeLoss):
         safe = torch.where(spoke & told, times, torch.zeros_like(times))
         late = (safe - safe.gather(1, place) - self.delta) / self.unit
         counted = wrong & (spoke | ~told)  # with a silent label all are -delta
-        return 0.5 * torch.where(counted, late.square(), torch.zeros_like(late)).sum() / n_samples
+        return 0.5 * torch.where(counted, late.square(), torch.zeros_like(late)).sum() / len(labels)

@@ -95,9 +95,8 @@ class FirstSpikeCrossEntropy(FirstSpikeLoss):
             duration: T in seconds, for the reciprocal pull and for phantoms.
             membrane: V at T, for phantoms.
         """
-        n_samples, n_classes = times.shape
-        labels = class_labels("FirstSpikeCrossEntropy", labels, n_samples, n_classes)
-        if not n_samples:
+        labels = class_labels("FirstSpikeCrossEntropy", labels, times)
+        if not len(labels):
             return times.sum() * 0.0
         place = labels[:, None]
         phantoms = self._phantoms(place, duration, membrane) if self.silent == "phantom" else None

@@ -62,7 +62,7 @@ class _OverTime(ABC):
         return _decided(self.scores(_readout(output)))[1]
 
     def _mean_loss(self, scores: Tensor, labels: Tensor) -> Tensor:
-        labels = class_labels(type(self).__name__, labels, *scores.shape)
+        labels = class_labels(type(self).__name__, labels, scores)
         if not len(labels):
             return scores.sum() * 0.0
         return self._of_scores(scores, labels)

@@ -29,6 +29,12 @@ def choose(backend: str, weights: Tensor) -> str:
     return "numba" if backend != "reference" and compiled else "reference"
 
 
+def check_device(name: str, given: Tensor, weights: Tensor) -> None:
+    """Refuse what is elsewhere than the weights; nothing is moved in silence."""
+    if given.device != weights.device:
+        raise ValueError(f"`{name}` must be on the device of `w_in`, {weights.device}. Got {given.device}.")
+
+
 def cast(spikes: Spikes, dtype: torch.dtype) -> Spikes:
     """The spikes with times, amplitudes and support in the weights' dtype."""
     return spikes if spikes.times.dtype == dtype and spikes.amplitudes.dtype == dtype else spikes.to(dtype)
@@ -81,6 +87,7 @@ def stack_state(state: Mapping[str, Tensor] | None, names: tuple[str, ...], n_sa
             raise ValueError(f"`state` must name states among {', '.join(names)}. Got {name!r}.")
         if tuple(value.shape) != shape:
             raise ValueError(f"`state[{name!r}]` must be {list(shape)}. Got {list(value.shape)}.")
+        check_device(f"state[{name!r}]", value, weights)
     zero = weights.new_zeros(shape)
     return torch.stack([state[name].to(weights.dtype) if name in state else zero for name in names])
 
@@ -119,6 +126,7 @@ def delays(
         raise ValueError(f"`{name}` must be {list(weights.shape)}, one delay per weight. Got {list(given.shape)}.")
     if not given.is_floating_point():
         raise TypeError(f"`{name}` must be floating point, in s. Got {given.dtype}.")
+    check_device(name, given, weights)
     exact = given.detach().double()
     wrong = ~(exact.isfinite() & (exact >= 0))
     if wrong.any():

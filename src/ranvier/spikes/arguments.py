@@ -64,6 +64,18 @@ def pair(position: int, sample: Any, dtype: torch.dtype) -> tuple[Tensor, Tensor
     return times.to(dtype), units.to(torch.int64)
 
 
+def common_device(pairs: Sequence[tuple[Tensor, Tensor]]) -> torch.device:
+    """Where all samples' times and units are; the CPU for no samples."""
+    devices = [values.device for pair in pairs for values in pair]
+    for position, device in enumerate(devices):
+        if device != devices[0]:
+            raise ValueError(
+                f"`samples` of from_samples must be on one device. "
+                f"Got {devices[0]} and, in `samples[{position // 2}]`, {device}."
+            )
+    return devices[0] if devices else torch.device("cpu")
+
+
 def selection(samples: Any, n_samples: int, device: torch.device) -> Tensor:
     """The chosen sample indices as an int64 vector."""
     if isinstance(samples, slice):

@@ -165,8 +165,9 @@ class Spikes:
         """From one `(times, units)` pair per sample (lists, arrays, tensors; times in seconds, ascending)."""
         pairs = [arguments.pair(position, sample, dtype) for position, sample in enumerate(samples)]
         sizes = check.shape(unit_shape)
-        times = torch.cat([torch.zeros(0, dtype=dtype), *(times for times, _ in pairs)])
-        units = torch.cat([torch.zeros(0, dtype=torch.int64), *(units for _, units in pairs)])
+        device = arguments.common_device(pairs)
+        times = torch.cat([torch.zeros(0, dtype=dtype, device=device), *(times for times, _ in pairs)])
+        units = torch.cat([torch.zeros(0, dtype=torch.int64, device=device), *(units for _, units in pairs)])
         return cls(
             units=check.unit_indices(units, sizes),
             times=times,

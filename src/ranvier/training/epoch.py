@@ -147,8 +147,8 @@ def _step(task: Task, chosen: Tensor, source: torch.Generator, sums: Sums, where
     for layer, norm in _by_layer(task.guard.names, norms.gradients).items():
         sums.gradient_norms[layer] = sums.gradient_norms.get(layer, 0.0) + norm
     with torch.no_grad():
-        sums.right += (predicted == labels).sum()
-        sums.ties += ties
+        sums.right = sums.right + (predicted == labels).sum()  # on the device of the data from the first batch on
+        sums.ties = sums.ties + ties
         sums.activity.add(activity, len(labels))
     return norms.loss
 

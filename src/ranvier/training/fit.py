@@ -187,7 +187,8 @@ def fit(
         screen = around.enter_context(view(show=progress and ranks.is_first))
         around.enter_context(closing(keeper))
         around.enter_context(thread_count(settings["threads"]))
-        around.enter_context(torch.random.fork_rng(devices=[]))  # each epoch seeds the global source
+        gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+        around.enter_context(torch.random.fork_rng(gpus))  # each epoch seeds the global sources
         if loaded is not None and loaded.note is not None:
             screen.note(loaded.note)
         keeper.begin(so_far.epoch)

@@ -101,6 +101,12 @@ def test_a_demanded_path_that_does_not_exist_is_an_error() -> None:
 
 
 @pytest.mark.usefixtures("as_users_run_it")
+def test_spikes_on_another_device() -> None:
+    with pytest.raises(ValueError, match=r"^`spikes` must be on the device of `w_in`, cpu\. Got meta\.$"):
+        exact(given().to("meta"), W, None, NUMBERS, EventProp())
+
+
+@pytest.mark.usefixtures("as_users_run_it")
 def test_recurrent_weights_of_another_dtype_or_device() -> None:
     w_rec = torch.full((3, 3), -1.0)
     for wrong in (w_rec.double(), w_rec.to("meta"), w_rec.int()):

@@ -120,6 +120,10 @@ RULES = [
         "`w_in` of Membrane must have a row for each of the 4 units of `spikes`. Got [2, 5].",
     ),
     (lambda: made(neuron=per_unit(4)), "`neuron` of Membrane must describe 5 units. Got 4."),
+    (
+        lambda: made(spikes=case().spikes.to("meta")),
+        "`spikes` must be on the device of `w_in`, cpu. Got meta.",
+    ),
     (lambda: made(backend="cuda"), "`backend` must be 'auto', 'reference' or 'numba'. Got 'cuda'."),
     (
         lambda: made(spikes=case().spikes.on_grid(1e-3, coincident="sum")),

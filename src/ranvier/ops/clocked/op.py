@@ -96,6 +96,7 @@ def _check(
     forced: Spikes | None,
 ) -> None:
     spikes.on_grid_only("clocked")
+    inputs.check_device("spikes", spikes.times, w_in)
     n_units = w_in.shape[1]
     if spikes.n_units != w_in.shape[0]:
         raise ValueError(
@@ -118,6 +119,7 @@ def _check(
         if dynamics.structure.reset == "none":
             raise ValueError("`reset` of a neuron trained with EventProp must be 'zero' or 'subtract'. Got 'none'.")
     if forced is not None:
+        inputs.check_device("forced", forced.times, w_in)
         wrong = (forced.dt, forced.n_samples, forced.n_units) != (spikes.dt, spikes.n_samples, n_units)
         if wrong or forced.n_steps != spikes.n_steps:
             raise ValueError(

@@ -92,6 +92,7 @@ def _check(
     limit: int,
     overflow: str,
 ) -> None:
+    inputs.check_device("spikes", spikes.times, w_in)
     n_in, n_units = w_in.shape
     if spikes.dt is not None:
         raise ValueError(f"`spikes` of exact must be in continuous time. Got a grid of {spikes.dt} s.")

@@ -51,6 +51,7 @@ class Membrane:
     def __post_init__(self) -> None:
         spikes, w_in, neuron = self.spikes, self.w_in, self.neuron
         inputs.choose(self.backend, w_in)
+        inputs.check_device("spikes", spikes.times, w_in)
         if spikes.dt is not None:
             raise ValueError(f"`spikes` of Membrane must be in continuous time. Got a grid of {spikes.dt} s.")
         if w_in.ndim != 2 or spikes.n_units != w_in.shape[0]:

@@ -41,6 +41,7 @@ def readout(
     """
     path = inputs.choose(backend, w_in)
     spikes.on_grid_only("readout")
+    inputs.check_device("spikes", spikes.times, w_in)
     if spikes.n_units != w_in.shape[0]:
         raise ValueError(
             f"`spikes` must come from as many units as `w_in` has rows, {w_in.shape[0]}. Got {spikes.n_units}."
