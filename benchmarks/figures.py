@@ -56,7 +56,9 @@ def _peers(plt: Any, works: dict[str, Any]) -> Any:
         panel.set_title(f"{name}: {first} takes {ways[first]['median_ms']:.1f} ms", loc="left")
         panel.tick_params("y", length=0)
         panel.margins(y=0.02)
-    panels[-1, 0].set(xlabel="duration of a training step, relative to Ranvier's in the panel's title", xlim=(0, None))
+    panels[-1, 0].set(xscale="log", xlim=(0.8, None))
+    panels[-1, 0].set_xlabel("duration of a training step, relative to Ranvier's in the panel's title")
+    panels[-1, 0].xaxis.set_major_formatter("{x:g}")
     return figure
 
 
