@@ -16,8 +16,7 @@ import numba
 import numba.core.cgutils as code
 import numba.extending
 
-_SUMS = ((16, 4), (16, 1), (8, 1), (4, 1), (2, 1), (1, 1))  # numbers in a vector, vectors side by side
-_PRODUCTS = ((16, 4), (16, 1), (4, 1), (1, 1))
+_STRETCHES = ((16, 4), (16, 1), (4, 1), (1, 1))  # numbers in a vector, vectors side by side
 _LOOSE = ("contract", "nsz", "reassoc")
 
 
@@ -27,7 +26,7 @@ def add_rows(_typing: Any, vector: Any, matrix: Any, which: Any, scales: Any, be
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         rows = _Rows(context, builder, signature.args, values)
-        for width, columns in rows.stretches(_SUMS):
+        for width, columns in rows.stretches():
             sums = [code.alloca_once_value(builder, rows.load(rows.vector, column, width)) for column in columns]
             with rows.events() as (_, start, scale):
                 for column, kept in zip(columns, sums, strict=True):
@@ -46,7 +45,7 @@ def add_to_rows(_typing: Any, vector: Any, matrix: Any, which: Any, scales: Any,
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         rows = _Rows(context, builder, signature.args, values)
-        for width, columns in rows.stretches(_SUMS):
+        for width, columns in rows.stretches():
             terms = [rows.load(rows.vector, column, width) for column in columns]
             with rows.events() as (_, start, scale):
                 for column, term in zip(columns, terms, strict=True):
@@ -66,7 +65,7 @@ def dot_rows(_typing: Any, vector: Any, matrix: Any, which: Any, products: Any, 
         products = context.make_array(signature.args[3])(context, builder, values[3]).data
         with rows.events() as (event, start, _):
             total = code.alloca_once_value(builder, products.type.pointee(0))
-            for width, columns in rows.stretches(_PRODUCTS):
+            for width, columns in rows.stretches():
                 terms = [
                     builder.fmul(
                         rows.load(rows.matrix, builder.add(start, column), width),
@@ -98,10 +97,10 @@ class _Rows:
         self.n_columns = code.unpack_tuple(builder, array(0).shape, 1)[0]
         self.begin, self.end = values[4:]
 
-    def stretches(self, kinds: tuple[tuple[int, int], ...]) -> Iterator[tuple[int, list[Any]]]:
+    def stretches(self) -> Iterator[tuple[int, list[Any]]]:
         """For each kind of stretch, in a loop over those that fit: the width of its vectors and where they begin."""
         builder, done = self.builder, self.n_columns.type(0)
-        for width, count in kinds:
+        for width, count in _STRETCHES:
             size = self.n_columns.type(width * count)
             fitting = builder.sdiv(builder.sub(self.n_columns, done), size)
             with code.for_range(builder, fitting) as loop:
