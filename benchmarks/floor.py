@@ -22,25 +22,14 @@ import numpy as np
 import torch
 
 from benchmarks.peers import ranvier_step
+from benchmarks.rows import spread, summed
 from benchmarks.run import header
 from benchmarks.tables import KERNELS, floor_table
 from benchmarks.works import WORKS, GridWork
 from ranvier.ops import threads
-from ranvier.ops.rows import add_rows, add_to_rows, dot_rows
+from ranvier.ops.rows import dot_rows
 
 STEPS, PASSES, EVENTS, CELLS = 200, 20, 20_000, 2_000  # a rate is the best of passes over so many
-
-
-@numba.njit(nogil=True)
-def _added_up(vector, matrix, which, scales, group):
-    for begin in range(0, which.size, group):
-        add_rows(vector, matrix, which, scales, begin, min(begin + group, which.size))  # pyright: ignore[reportCallIssue]
-
-
-@numba.njit(nogil=True)
-def _added_to(vector, matrix, which, scales, group):
-    for begin in range(0, which.size, group):
-        add_to_rows(vector, matrix, which, scales, begin, min(begin + group, which.size))  # pyright: ignore[reportCallIssue]
 
 
 @numba.njit(nogil=True)
@@ -118,14 +107,14 @@ def floor(work: GridWork, events_in: int, spikes: int) -> dict[str, float]:
     at_once, own = (max(1, round(count / cells)) for count in (events_in, spikes))
     recurrent = spikes * work.recurrent
     seconds = {
-        "hidden, forward": events_in * _rows(_added_up, work.n_in, n, at_once)
-        + recurrent * _rows(_added_up, n, n, own)
+        "hidden, forward": events_in * _rows(summed, work.n_in, n, at_once)
+        + recurrent * _rows(summed, n, n, own)
         + cells * _states(_advanced, n),
-        "readout, forward": spikes * _rows(_added_up, n, out, own) + cells * _states(_advanced, out),
-        "readout, backward": spikes * (_rows(_added_to, n, out, own) + _rows(_multiplied, n, out, own))
+        "readout, forward": spikes * _rows(summed, n, out, own) + cells * _states(_advanced, out),
+        "readout, backward": spikes * (_rows(spread, n, out, own) + _rows(_multiplied, n, out, own))
         + cells * _states(_carried_back, out),
-        "hidden, backward": events_in * _rows(_added_to, work.n_in, n, at_once)
-        + recurrent * (_rows(_added_to, n, n, own) + _rows(_multiplied, n, n, own))
+        "hidden, backward": events_in * _rows(spread, work.n_in, n, at_once)
+        + recurrent * (_rows(spread, n, n, own) + _rows(_multiplied, n, n, own))
         + cells * _states(_carried_back, n),
     }
     return {name: 1e3 * value for name, value in seconds.items()}
@@ -134,11 +123,11 @@ def floor(work: GridWork, events_in: int, spikes: int) -> dict[str, float]:
 @contextmanager
 def _kernels_timed() -> Iterator[list[float]]:
     """Inside, the seconds of each call of a kernel, in a list that grows."""
-    spread, taken = threads.spread, []
+    untimed, taken = threads.spread, []
 
     def timed(*given: Any) -> Any:
         started = time.perf_counter()
-        found = spread(*given)
+        found = untimed(*given)
         taken.append(time.perf_counter() - started)
         return found
 
@@ -146,7 +135,7 @@ def _kernels_timed() -> Iterator[list[float]]:
     try:
         yield taken
     finally:
-        threads.spread = spread
+        threads.spread = untimed
 
 
 def measured(work: GridWork, variant: str) -> tuple[dict[str, float], int, int]:

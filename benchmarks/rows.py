@@ -19,14 +19,14 @@ from ranvier.ops.rows import add_rows, add_to_rows
 COLUMNS, EVENTS, PASSES = 256, 100_000, 20
 
 
-@numba.njit
+@numba.njit(nogil=True)
 def summed(vector, matrix, which, scales, group):
     """Every group of rows into the vector."""
     for begin in range(0, which.size, group):
         add_rows(vector, matrix, which, scales, begin, min(begin + group, which.size))  # pyright: ignore[reportCallIssue]
 
 
-@numba.njit
+@numba.njit(nogil=True)
 def spread(vector, matrix, which, scales, group):
     """The vector into every row."""
     for begin in range(0, which.size, group):

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 import ranvier as rv
+from benchmarks.peers.ranvier_step import Parts, trained
 
 SAME_MODEL = True
 
@@ -35,15 +36,8 @@ def build(given: dict[str, Any], variant: str) -> tuple[Callable[[], float], Cal
     loss = rv.FirstSpikeCrossEntropy(given["tau_0"], given["tau_1"], given["alpha"])
     optimiser = torch.optim.Adam(network.parameters(), given["learning_rate"], fused=True)
 
-    def step() -> float:
-        optimiser.zero_grad()
-        value = loss(network(spikes).output, labels)
-        value.backward()
-        optimiser.step()
-        return value.item()
-
     def density() -> float:
         with torch.no_grad():
             return network(spikes).activity["hidden"].n_events / (n_samples * n_hidden)
 
-    return step, density
+    return trained(Parts(network, spikes, labels, loss, optimiser)), density

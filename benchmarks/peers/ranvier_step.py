@@ -24,8 +24,22 @@ class Parts(NamedTuple):
     network: rv.Network
     spikes: rv.Spikes
     labels: Tensor
-    loss: rv.MaxOverTimeCrossEntropy
+    loss: Callable[[Any, Tensor], Tensor]
     optimiser: torch.optim.Optimizer
+
+
+def trained(parts: Parts) -> Callable[[], float]:
+    """The step of README.md."""
+    network, spikes, labels, loss, optimiser = parts
+
+    def step() -> float:
+        optimiser.zero_grad()
+        value = loss(network(spikes).output, labels)
+        value.backward()
+        optimiser.step()
+        return value.item()
+
+    return step
 
 
 def parts(given: dict[str, Any], variant: str) -> Parts:
@@ -53,20 +67,13 @@ def parts(given: dict[str, Any], variant: str) -> Parts:
 
 def build(given: dict[str, Any], variant: str) -> tuple[Callable[[], float], Callable[[], float]]:
     """See README.md."""
-    network, spikes, labels, loss, optimiser = parts(given, variant)
-
-    def step() -> float:
-        optimiser.zero_grad()
-        value = loss(network(spikes).output, labels)
-        value.backward()
-        optimiser.step()
-        return value.item()
+    made = parts(given, variant)
 
     def density() -> float:
         with torch.no_grad():
-            activity = network(spikes).activity
+            activity = made.network(made.spikes).activity
         n_steps, n_samples, _ = given["raster"].shape
         hidden = [layer.n_events for layer in activity.values() if isinstance(layer, rv.Spikes)]
         return sum(hidden) / (len(hidden) * n_steps * n_samples * len(given["w_out"]))
 
-    return step, density
+    return trained(made), density

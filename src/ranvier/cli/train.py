@@ -13,7 +13,7 @@ from ranvier.cli import folder as folders
 from ranvier.cli.options import Train
 from ranvier.errors import DataError, LostProcessError, RunError
 from ranvier.studies import RunConfig, Study, study, takes_folder
-from ranvier.training.ranks import Ranks, together
+from ranvier.training.ranks import ALONE, Ranks, together
 
 
 class _Run(NamedTuple):
@@ -114,7 +114,7 @@ def _resumed(options: Train, folder: Path, config: RunConfig) -> RunConfig:
     return config if options.epochs is None else replace(config, epochs=options.epochs)
 
 
-def train(config: RunConfig, folder: Path, parts: Study, loading: float, ranks: Ranks) -> dict[str, Any]:
+def train(config: RunConfig, folder: Path, parts: Study, loading: float, ranks: Ranks = ALONE) -> dict[str, Any]:
     """Train in `folder`, from its checkpoint if it has one, and measure the final weights on the test set."""
     from ranvier.training import evaluate, fit
     from ranvier.training.threads import thread_count

@@ -15,6 +15,11 @@ def offsets_from(counts: NDArray[Any]) -> NDArray[Any]:
     return bounds
 
 
+def parts(n_chunks: int, real: Any, asked: bool, *shape: int) -> NDArray[Any]:
+    """Room for each chunk's part of a gradient, which its kernel fills with zeros first; none where it is not asked."""
+    return np.empty((n_chunks, *(shape if asked else (0,) * len(shape))), real)
+
+
 def total(parts: NDArray[Any]) -> NDArray[Any]:
     """The sum over the first axis, in its order, into its first entry: the same chunks give the same bits."""
     whole = parts[0]

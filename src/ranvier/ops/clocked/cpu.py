@@ -16,7 +16,7 @@ from ranvier.neurons import Structure
 from ranvier.neurons.dynamics import FOREVER
 from ranvier.ops import threads
 from ranvier.ops.compile import Shareable, shareable
-from ranvier.ops.parts import offsets_from, total
+from ranvier.ops.parts import offsets_from, parts, total
 
 Array = NDArray[Any]
 _PACKAGE = "ranvier.ops.clocked"
@@ -430,20 +430,15 @@ def backward(
     )
     ranges = threads.chunks(n_samples)
     n_chunks, n_states = len(ranges), len(plan.structure.states)
-
-    def parts(asked: bool, *shape: int, real: Any = real) -> Array:
-        """A part of a gradient for each chunk, which the kernel fills with zeros first."""
-        return np.empty((n_chunks, *(shape if asked else (0,) * len(shape))), real)
-
-    g_w_in = parts(wanted.weights, *w_in.shape)
-    g_w_rec = parts(plan.recurrent, n_units, n_units)
+    g_w_in = parts(n_chunks, real, wanted.weights, *w_in.shape)
+    g_w_rec = parts(n_chunks, real, plan.recurrent, n_units, n_units)
     # long sums with cancellation, often down to one number: kept in float64
-    g_propagator = parts(wanted.flow, n_states, n_states, n_units, real=np.float64)
-    g_drift = parts(wanted.flow, n_states, n_units, real=np.float64)
-    g_threshold = parts(True, n_units, real=np.float64)
-    g_jump = parts(any(plan.structure.jumps), n_states, n_units, real=np.float64)
-    g_d_in = parts(wanted.d_in, *w_in.shape)
-    g_d_rec = parts(wanted.d_rec, n_units, n_units)
+    g_propagator = parts(n_chunks, np.float64, wanted.flow, n_states, n_states, n_units)
+    g_drift = parts(n_chunks, np.float64, wanted.flow, n_states, n_units)
+    g_threshold = parts(n_chunks, np.float64, True, n_units)
+    g_jump = parts(n_chunks, np.float64, any(plan.structure.jumps), n_states, n_units)
+    g_d_in = parts(n_chunks, real, wanted.d_in, *w_in.shape)
+    g_d_rec = parts(n_chunks, real, wanted.d_rec, n_units, n_units)
     g_times = np.empty(events.units.size if wanted.times else 0, real)
     g_amplitudes = np.empty(events.units.size if wanted.amplitudes else 0, real)
     far_cells = no_cells(n_samples) if far is None else far

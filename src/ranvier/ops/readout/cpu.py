@@ -12,7 +12,7 @@ from ranvier.neurons import Structure
 from ranvier.ops import threads
 from ranvier.ops.clocked.cpu import Coefficients, EventList, no_cells
 from ranvier.ops.compile import Shareable, shareable
-from ranvier.ops.parts import total
+from ranvier.ops.parts import parts, total
 
 Array = NDArray[Any]
 _PACKAGE = "ranvier.ops.readout"
@@ -102,16 +102,11 @@ def backward(
     propagator, drift, arrival_row = _tiled(structure, width, numbers.propagator, numbers.drift, numbers.arrival_row)
     ranges, n_states = threads.chunks(n_samples), len(structure.states)
     n_chunks = len(ranges)
-
-    def parts(asked: bool, *shape: int, real: Any = real) -> Array:
-        """A part of a gradient for each chunk, which the kernel fills with zeros first."""
-        return np.empty((n_chunks, *(shape if asked else (0,) * len(shape))), real)
-
-    g_w_in = parts(wanted.weights, *w_in.shape)
+    g_w_in = parts(n_chunks, real, wanted.weights, *w_in.shape)
     # long sums with cancellation, often down to one number: kept in float64
-    g_propagator = parts(wanted.flow, n_states, n_states, n_units, real=np.float64)
-    g_drift = parts(wanted.flow, n_states, n_units, real=np.float64)
-    g_d_in = parts(wanted.delays, *w_in.shape)
+    g_propagator = parts(n_chunks, np.float64, wanted.flow, n_states, n_states, n_units)
+    g_drift = parts(n_chunks, np.float64, wanted.flow, n_states, n_units)
+    g_d_in = parts(n_chunks, real, wanted.delays, *w_in.shape)
     g_times = np.empty(events.units.size if wanted.times else 0, real)
     g_amplitudes = np.empty(events.units.size if wanted.amplitudes else 0, real)
     far_cells = no_cells(n_samples) if far is None else far
