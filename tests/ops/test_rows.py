@@ -2,7 +2,7 @@ import numba
 import numpy as np
 import pytest
 
-from ranvier.ops.rows import add_rows, add_to_rows, dot_rows
+from ranvier.ops.rows import add_products, add_rows, add_to_rows, dot_rows
 
 
 @numba.njit
@@ -18,6 +18,11 @@ def added_to(vector, matrix, which, scales, begin, end):
 @numba.njit
 def multiplied(vector, matrix, which, products, begin, end):
     dot_rows(vector, matrix, which, products, begin, end)
+
+
+@numba.njit
+def products_added(sums, vectors, matrix, n_vectors):
+    add_products(sums, vectors, matrix, n_vectors)
 
 
 @pytest.mark.parametrize("real", [np.float32, np.float64])
@@ -45,6 +50,21 @@ def test_rows_are_added_up_and_added_to(real, scaled):
         multiplied(vector, matrix, which, products, 2, 29)
         np.testing.assert_allclose(products[2:29], matrix[which[2:29]].astype(np.float64) @ vector, **close)
         assert np.isnan(products).tolist() == [True] * 2 + [False] * 27 + [True] * 2
+
+
+@pytest.mark.parametrize("real", [np.float32, np.float64])
+def test_products_are_added_up(real):
+    random = np.random.default_rng(0)
+    close = {"rtol": 0, "atol": 1e-4 if real == np.float32 else 1e-12}
+    for n_vectors, n_rows, n_columns in ((1, 1, 1), (4, 3, 16), (5, 20, 37), (8, 7, 48), (15, 1, 21), (16, 33, 64)):
+        vectors, matrix, sums = (
+            random.normal(size=shape).astype(real)
+            for shape in ((n_vectors, n_rows), (n_rows, n_columns), (n_vectors + 2, n_columns))
+        )
+        total = sums.copy()
+        products_added(total, vectors, matrix, n_vectors)
+        np.testing.assert_allclose(total[:n_vectors], sums[:n_vectors] + vectors @ matrix, **close)
+        assert (total[n_vectors:] == sums[n_vectors:]).all()
 
 
 def test_no_events_change_nothing():

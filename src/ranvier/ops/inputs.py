@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ranvier.ops.product import Product
 from ranvier.spikes import Spikes, ragged
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def cast(spikes: Spikes, dtype: torch.dtype) -> Spikes:
 
 def array(tensor: Tensor) -> NDArray[Any]:
     """A tensor's numbers as a contiguous array, without a copy where possible."""
-    return tensor.contiguous().numpy(force=True)
+    numbers = tensor.multiplied() if isinstance(tensor, Product) else tensor
+    return numbers.contiguous().numpy(force=True)
 
 
 def array_or_zeros(gradient: Tensor | None, shape: tuple[int, ...], real: np.dtype[Any]) -> NDArray[Any]:
@@ -152,4 +154,4 @@ def of_silent(far: NDArray[Any], mu: NDArray[Any], w_in: Tensor, dense: bool, de
     """
     if not dense:
         return torch.from_numpy(far)
-    return torch.from_numpy(mu) if delayed else torch.from_numpy(mu) @ w_in.T
+    return torch.from_numpy(mu) if delayed else Product(torch.from_numpy(mu), w_in.detach().T)

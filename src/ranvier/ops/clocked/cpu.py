@@ -333,7 +333,10 @@ def _jump(plan: Plan, *arrays: Array) -> tuple[Array, ...]:
 
 
 class Cotangents(NamedTuple):
-    """Incoming gradients: per emitted spike (times, amplitudes, marks), of the support, and of the final state."""
+    """Incoming gradients: per emitted spike (times, amplitudes, marks), of the support, and of the final state.
+
+    `dense` is that of every cell [T, B, N], or, with `rows` [K, N], what to multiply these by [T, B, K].
+    """
 
     times: Array
     amplitudes: Array
@@ -341,6 +344,7 @@ class Cotangents(NamedTuple):
     support: Array
     dense: Array
     final: Array
+    rows: Array | None = None
 
 
 class Wanted(NamedTuple):
@@ -377,8 +381,8 @@ class Gradients(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _backward_kernel(plan: Plan, delayed: Delayed, far: str, wanted: Wanted) -> Shareable:
-    dense = plan.support == "dense" and plan.recurrent and plan.through_recurrence and not wanted.flow
+def _backward_kernel(plan: Plan, delayed: Delayed, far: str, factored: bool, wanted: Wanted) -> Shareable:
+    products = factored or (plan.support == "dense" and plan.recurrent and plan.through_recurrence)
     options = plan.options(
         delayed,
         method=plan.method,
@@ -386,6 +390,7 @@ def _backward_kernel(plan: Plan, delayed: Delayed, far: str, wanted: Wanted) -> 
         through_recurrence=plan.through_recurrence,
         expression=plan.expression if plan.support == "dense" else None,
         far=far,
+        factored=factored,
         wants_weights=wanted.weights,
         wants_time=wanted.times,
         wants_amplitude=wanted.amplitudes,
@@ -393,7 +398,7 @@ def _backward_kernel(plan: Plan, delayed: Delayed, far: str, wanted: Wanted) -> 
         wants_threshold=wanted.threshold,
         wants_d_in=wanted.d_in,
         wants_d_rec=wanted.d_rec,
-        block=_BLOCK if dense and not delayed.own else 1,
+        block=_BLOCK if products and not wanted.flow and not delayed.own else 1,
     )
     return shareable(_PACKAGE, "backward.py.jinja", options)
 
@@ -425,9 +430,8 @@ def backward(
     at spikes, support cells and all cells (empty where the kernel evaluates the plan's expression with `scale`).
     """
     real, n_samples, n_units = w_in.dtype, events.offsets.size - 1, w_in.shape[1]
-    run = _backward_kernel(
-        plan, delays.there, "dense" if far_is_dense else "compact" if far is not None else "none", wanted
-    )
+    silent = "dense" if far_is_dense else "compact" if far is not None else "none"
+    run = _backward_kernel(plan, delays.there, silent, incoming.rows is not None, wanted)
     ranges = threads.chunks(n_samples)
     n_chunks, n_states = len(ranges), len(plan.structure.states)
     g_w_in = parts(n_chunks, real, wanted.weights, *w_in.shape)
@@ -458,6 +462,7 @@ def backward(
         *emitted.spikes, emitted.values, h, incoming.times, incoming.amplitudes, incoming.marks,
         *emitted.support, emitted.support_values, support_h, incoming.support,
         emitted.trace, dense_h, real.type(scale), incoming.dense,
+        *(() if incoming.rows is None else (incoming.rows,)),
         *far_cells,
         g_w_in, g_w_rec, g_propagator, g_drift, g_threshold,
         g_times, g_amplitudes, g_far, mu, g_initial,

@@ -18,6 +18,7 @@ from ranvier.gradients import EventProp, Gradient, Surrogate
 from ranvier.neurons import Dynamics
 from ranvier.ops import inputs
 from ranvier.ops.clocked import cpu, reference
+from ranvier.ops.product import factors
 from ranvier.spikes import Record, Spikes, Support, ragged
 
 Backend = Literal["auto", "reference", "numba"]
@@ -412,6 +413,8 @@ class _Clocked(torch.autograd.Function):
             return inputs.array_or_zeros(incoming[place], like.shape, like.dtype)
 
         h, support_h, dense_h = _surrogate_derivatives(call)
+        dense, sent = plan.support == "dense", factors(incoming[3])
+        silent = inputs.array(sent[0]) if sent else given(3, emitted.trace if dense else emitted.support_values)
         far_is_dense = needs["far"] and call.far is None
         g_final = given(4, emitted.final)
         dt = call.spikes.on_grid_only("clocked")
@@ -438,8 +441,9 @@ class _Clocked(torch.autograd.Function):
                 times=given(0, emitted.times),
                 amplitudes=given(1, emitted.times),
                 marks=given(2, emitted.times),
-                support=given(3, emitted.support_values) if plan.support == "compact" else emitted.support_values,
-                dense=given(3, emitted.trace) if plan.support == "dense" else emitted.trace,
+                support=emitted.support_values if dense else silent,
+                dense=silent if dense else emitted.trace,
+                rows=inputs.array(sent[1]) if sent else None,
                 final=g_final,
             ),
             cpu.Wanted(
