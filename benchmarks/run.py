@@ -1,10 +1,10 @@
 """One training step of each workload, ours and the peers', in turn in one run: `python -m benchmarks run`.
 
 Each way runs in a process of its own, in an environment of its own where it needs one (`competitors.py`), and is
-stopped while others run. A round is one turn of each: a step that is not counted, then as many as fit half a second, at
-most 20. Ratios are medians over the rounds of the ratio of medians within a round, so that they survive a machine whose
-speed changes. Before anything is timed, ways of the same model must find the same loss and fire alike, with the same
-gradient the loss must fall alike over the first twenty steps, and every way must be alive and learn.
+stopped while others run. A round is one turn of each: a step that is not counted, then as many as fit half a second,
+the same time for all. Ratios are medians over the rounds of the ratio of medians within a round, so that they survive a
+machine whose speed changes. Before anything is timed, ways of the same model must find the same loss and fire alike,
+with the same gradient the loss must fall alike over the first twenty steps, and every way must be alive and learn.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from benchmarks.competitors import OURS, WAYS, python_of
 from benchmarks.tables import table
 from benchmarks.works import WORKS, Work
 
-TURN_SECONDS, MOST_STEPS = 0.5, 20
+TURN_SECONDS = 0.5
 SAME_LOSS, SAME_DENSITY = 1e-3, 1e-2  # relative, between ways of one model
 SAME_DESCENT = 2e-2  # relative, of the loss over the first steps, between ways of one model and gradient
 
@@ -145,7 +145,7 @@ def measure(work: Work, names: Sequence[str], rounds: int) -> dict[str, Any]:
 
 
 def _steps_of_a_turn(seconds: float) -> int:
-    return max(1, min(MOST_STEPS, int(TURN_SECONDS / seconds)))
+    return max(1, int(TURN_SECONDS / seconds))
 
 
 def _facts(competitor: Competitor, rounds: list[list[tuple[float, float]]]) -> dict[str, Any]:
