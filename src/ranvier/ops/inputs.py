@@ -154,4 +154,7 @@ def of_silent(far: NDArray[Any], mu: NDArray[Any], w_in: Tensor, dense: bool, de
     """
     if not dense:
         return torch.from_numpy(far)
-    return torch.from_numpy(mu) if delayed else Product(torch.from_numpy(mu), w_in.detach().T)
+    if delayed:
+        return torch.from_numpy(mu)
+    weights = w_in.detach().T.clone(memory_format=torch.contiguous_format)  # an optimiser may step during backward
+    return Product(torch.from_numpy(mu), weights)

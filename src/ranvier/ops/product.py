@@ -13,8 +13,9 @@ class Product(Tensor):
     """`left` [..., K] times `right` [K, N], as a tensor [..., N].
 
     What a layer sends back to all cells [T, B, N] of the one before is the adjoint of few units times their weights.
-    The layer before can multiply a row at a time, and the whole, often the largest array of a step, is never there. To
-    everybody else this is a tensor: any operation multiplies first.
+    The layer before can multiply a block of samples at a time, and the whole, often the largest array of a step, is
+    never there. To everybody else this is a tensor: any operation multiplies first, perhaps much later, so the factors
+    must be nobody else's to change.
     """
 
     left: Tensor
