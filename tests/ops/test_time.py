@@ -4,6 +4,7 @@ import os
 import threading
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -139,6 +140,32 @@ def test_thread_counts_agree_to_rounding() -> None:
 
 
 @pytest.mark.usefixtures("_two_threads")
+@pytest.mark.parametrize("gradient", [EventProp(), Surrogate(Esser(2.0)), Surrogate(SuperSpike())])
+def test_ragged_samples_are_what_they_are_alone(gradient: Gradient) -> None:
+    """From silence to one cell in two: two threads share them by their events, one thread has them all."""
+    _, w_in, w_rec = layer(CUBA)
+    density = torch.linspace(0, 0.5, 12)[:, None]
+    raster = (torch.rand(30, 12, 9, generator=torch.Generator().manual_seed(1)) < density).double()
+    given = Spikes.from_dense(raster, dt=DT)
+    assert [last for _, last in threads.balanced(given.offsets.numpy(), 60)] not in ([6, 12], [12])
+    found = []
+    for n in (1, 2):
+        torch.set_num_threads(n)
+        leaves = [w_in.clone().requires_grad_(), w_rec.clone().requires_grad_()]
+        out, state = clocked(given, *leaves, dynamics(CUBA, DT, None, torch.float64), gradient)
+        loss = (out.times**2).sum() if isinstance(gradient, EventProp) else out.to_dense().square().sum()
+        found.append((out, state, torch.autograd.grad(loss, leaves)))
+    (one, state, gradients), (two, same_state, same_gradients) = found
+    assert one.n_events > 100
+    assert torch.equal(one.units, two.units)
+    assert torch.equal(one.offsets, two.offsets)
+    assert all(torch.equal(state[name], same_state[name]) for name in state)
+    for value, same in zip(gradients, same_gradients, strict=True):
+        assert value.norm() > 0
+        torch.testing.assert_close(same, value, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.usefixtures("_two_threads")
 def test_two_training_threads_do_not_disturb_each_other() -> None:
     truth = [gradient_of(seed) for seed in range(2)]
     wrong: list[int] = []
@@ -202,3 +229,29 @@ def test_chunks_cover_every_sample_once() -> None:
         ranges = threads.chunks(n_samples)
         covered = [sample for first, last in ranges for sample in range(first, last)]
         assert covered == list(range(n_samples))
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3, 5])
+@pytest.mark.parametrize("n_samples", [0, 1, 2, 7, 32])
+def test_balanced_ranges_cover_every_sample_once(
+    n_threads: int, n_samples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None is empty, wherever the events are."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: n_threads)
+    ragged = np.random.default_rng(n_samples).integers(0, 1000, n_samples)
+    last, first = 1000 * (np.arange(n_samples) == n_samples - 1), 1000 * (np.arange(n_samples) == 0)
+    for counts in (ragged, np.sort(ragged), 0 * ragged, last, first):
+        ranges = threads.balanced(np.cumsum([0, *counts]), 0.1)
+        assert len(ranges) == len(threads.chunks(n_samples))
+        assert [sample for begin, end in ranges for sample in range(begin, end)] == list(range(n_samples))
+        assert n_samples == 0 or all(begin < end for begin, end in ranges)
+
+
+def test_balanced_ranges_have_like_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At most a part of all and half of the largest sample's at either end; events count as much as they cost."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    offsets = np.cumsum([0, *range(64)])  # as equal numbers, 7/16 of the events would be in the last range
+    work = [offsets[end] - offsets[begin] for begin, end in threads.balanced(offsets, 1e-9)]
+    assert max(work) <= offsets[-1] / 4 + 63
+    assert threads.balanced(offsets, 1e9) == threads.chunks(64)
+    assert threads.balanced(np.cumsum([0, 1000, 1, 1, 1, 1]), 1.0) == ((0, 1), (1, 2), (2, 3), (3, 5))

@@ -1,6 +1,6 @@
 """Sharing work between threads: a kernel's chunks go to all of torch's threads.
 
-Work is cut into as many chunks as torch has threads, whoever computes them: the same thread count gives the same
+Samples are cut into as many chunks as torch has threads, whoever computes them: the same thread count gives the same
 result to the bit. Chunks run in torch's own OpenMP team where its library can be found: after each parallel operation
 that team's threads spin for milliseconds, and threads of ours would have to share the cores with them (measured: a
 training step took three times as long; docs/decisions.md). Elsewhere an ordinary thread pool runs them. `spread` starts
@@ -15,6 +15,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+from bisect import bisect_left
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
@@ -35,7 +36,33 @@ _home_process = os.getpid()
 
 def chunks(n_samples: int) -> Ranges:
     """Ranges of samples of near-equal length, one per thread, none empty (one empty range for no samples)."""
-    return _cut(n_samples, max(1, min(torch.get_num_threads(), n_samples)))
+    return _cut(n_samples, _number(n_samples))
+
+
+def balanced(offsets: NDArray[np.int64], rest: float) -> Ranges:
+    """Ranges of samples of near-equal work, as many as `chunks` makes.
+
+    Args:
+        offsets: where each sample's events begin and end, int64 [B + 1].
+        rest: what a sample costs beside its events, in events; above 0.
+    """
+    n_samples = offsets.size - 1
+    n = _number(n_samples)
+
+    def work(end: int) -> float:
+        return offsets.item(end) + rest * end
+
+    cuts = [0]
+    for part in range(1, n):
+        goal, first, last = work(n_samples) * part / n, cuts[-1] + 1, n_samples - n + part  # no range is empty
+        cut = bisect_left(range(n_samples), goal, first, last, key=work)
+        nearer = cut > first and goal - work(cut - 1) < work(cut) - goal
+        cuts.append(cut - nearer)
+    return tuple(pairwise([*cuts, n_samples]))
+
+
+def _number(n_samples: int) -> int:
+    return max(1, min(torch.get_num_threads(), n_samples))
 
 
 @lru_cache(maxsize=256)

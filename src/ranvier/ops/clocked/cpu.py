@@ -21,6 +21,7 @@ from ranvier.ops.parts import offsets_from, parts, total
 Array = NDArray[Any]
 _PACKAGE = "ranvier.ops.clocked"
 _BLOCK = 16  # samples that share a product; their states and the rows of weights in use stay in L1
+_STEP = 2  # events that take as long as a step of all units without one; measured
 
 
 class EventList(NamedTuple):
@@ -227,7 +228,7 @@ def forward(
     wanted = no_cells(n_samples) if forced is None else forced
     first_ends = np.zeros((n_samples, n_units) if plan.ends else (0, 0), real)
     delayed = _delayed(plan, delays)
-    ranges = threads.chunks(n_samples)
+    ranges = _ranges(plan, n_steps, events)
     buffers = _Buffers(plan, real, n_units * n_steps, n_units, ranges)
     progress = buffers.progress
     while True:
@@ -265,6 +266,13 @@ def forward(
         final=final,
         consumed=sum(progress[:, 3].tolist()),
     )
+
+
+def _ranges(plan: Plan, n_steps: int, events: EventList) -> threads.Ranges:
+    """Samples per chunk: of near-equal work, which is a sample's number where every cell has some of its own."""
+    if plan.support == "dense":
+        return threads.chunks(events.offsets.size - 1)
+    return threads.balanced(events.offsets, _STEP * n_steps)
 
 
 _PER_SPIKE = ("steps", "units", "times", "values", "ends", "levels", "rises")
@@ -432,7 +440,7 @@ def backward(
     real, n_samples, n_units = w_in.dtype, events.offsets.size - 1, w_in.shape[1]
     silent = "dense" if far_is_dense else "compact" if far is not None else "none"
     run = _backward_kernel(plan, delays.there, silent, incoming.rows is not None, wanted)
-    ranges = threads.chunks(n_samples)
+    ranges = _ranges(plan, n_steps, events)
     n_chunks, n_states = len(ranges), len(plan.structure.states)
     g_w_in = parts(n_chunks, real, wanted.weights, *w_in.shape)
     g_w_rec = parts(n_chunks, real, plan.recurrent, n_units, n_units)
