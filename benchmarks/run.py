@@ -154,7 +154,7 @@ def _facts(competitor: Competitor, rounds: list[list[tuple[float, float]]]) -> d
     return {
         "min_ms": min(wall) * 1e3,
         "median_ms": statistics.median(wall) * 1e3,
-        "processor_ms": statistics.fmean(processor) * 1e3,  # other threads' time is told in ticks, longer than some steps
+        "processor_ms": statistics.fmean(processor) * 1e3,  # told in ticks that are longer than some steps
         "first_seconds": competitor.told["first_seconds"],
         "peak_mb": used["peak"],
         "rise_mb": used["rise"],
