@@ -5,6 +5,8 @@ import ranvier as rv
 from ranvier.ops import threads
 from ranvier.ops.exact import cpu
 
+spread = threads.spread
+
 
 def exact(given):
     """Spikes of a layer in continuous time."""
@@ -47,3 +49,26 @@ def test_chunks_started_from_compiled_code_or_from_python_give_the_same_bits(wor
         if way == "pool":
             monkeypatch.setattr(threads, "_team", lambda: None)
         assert all(map(torch.equal, made(), expected))
+
+
+@pytest.mark.parametrize("readout", [False, True])
+def test_little_work_is_shared_only_where_all_is(readout, monkeypatch):
+    monkeypatch.setattr(threads.torch, "get_num_threads", lambda: 2)
+    number = []
+    monkeypatch.setattr(
+        threads, "spread", lambda kernel, ranges, *rest: number.append(len(ranges)) or spread(kernel, ranges, *rest)
+    )
+    given = rv.Spikes.from_samples([([0.01], [0])] * 4, unit_shape=2, duration=0.2)
+
+    def run():
+        number.clear()
+        if readout:
+            rv.Readout(2, 3, rv.LI(20e-3, 10e-3))(given).maximum()
+        else:
+            rv.Spiking(2, 3, rv.CubaLIF(20e-3, 10e-3))(given)
+        return set(number)
+
+    assert run() == {1}
+    with threads.all_shared():
+        assert run() == {2}
+    assert run() == {1}

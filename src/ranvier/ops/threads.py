@@ -16,8 +16,10 @@ import ctypes
 import os
 import re
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -32,6 +34,7 @@ from ranvier.ops.compile import Shareable
 Task = Callable[[int], None]
 Ranges = tuple[tuple[int, int], ...]  # of samples: the first of each, and the one after its last
 _home_process = os.getpid()
+_share_all = ContextVar("_share_all", default=False)
 
 
 def chunks(n_samples: int) -> Ranges:
@@ -68,6 +71,21 @@ def _number(n_samples: int) -> int:
 @lru_cache(maxsize=256)
 def _cut(n_samples: int, n: int) -> Ranges:
     return tuple(pairwise(n_samples * index // n for index in range(n + 1)))
+
+
+def worth_sharing(work: float, least: float) -> bool:
+    """Whether there is enough work to wake another thread for."""
+    return work >= least or _share_all.get()
+
+
+@contextmanager
+def all_shared() -> Iterator[None]:
+    """Within, any work is: so what starts the threads is compiled, too."""
+    before = _share_all.set(True)
+    try:
+        yield
+    finally:
+        _share_all.reset(before)
 
 
 def run(task: Task, n_tasks: int) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ranvier.data import LabelledSpikes, Splits, assemble
+from ranvier.ops import threads
 from ranvier.spikes import Spikes
 from ranvier.studies.config import DELAYS, GENERATED, SPEECH, RunConfig
 from ranvier.studies.study import assemble as assemble_study
@@ -39,7 +40,7 @@ def warmable() -> list[RunConfig]:
 def warm(config: RunConfig) -> None:
     """Train one batch as the configuration has it, so that its kernels are in the cache; files are not asked for."""
     parts = assemble_study(replace(config, n_train=_SAMPLES), stand_in(config))
-    with warnings.catch_warnings():
+    with threads.all_shared(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a layer may stay silent: its kernels are compiled all the same
         fit(
             parts.network,

@@ -136,7 +136,7 @@ def _ranges(events: Events, weights: Weights, numbers: Numbers) -> threads.Range
     family = _family(weights, numbers)
     each = _WALK if family == "narrow_" else _STEP
     work = each * events.units.size * n_units + _SPIKE * n_samples * n_units
-    if family in _FEEDFORWARD and work < _WAKE:
+    if family in _FEEDFORWARD and not threads.worth_sharing(work, _WAKE):
         return ((0, n_samples),)
     return threads.balanced(events.offsets, _SPIKE / each)
 

@@ -88,7 +88,8 @@ def _forward(question: Question, given: Given, duration: float, per_unit: bool, 
 
 def _ranges(given: Given) -> threads.Ranges:
     n_samples = given.offsets.size - 1
-    return threads.chunks(n_samples) if given.units.size * given.w_in.shape[1] >= _WORTH_SHARING else ((0, n_samples),)
+    worth = threads.worth_sharing(given.units.size * given.w_in.shape[1], _WORTH_SHARING)
+    return threads.chunks(n_samples) if worth else ((0, n_samples),)
 
 
 def backward(
