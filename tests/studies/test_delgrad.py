@@ -205,6 +205,7 @@ def test_every_spike_comes_within_the_window() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("delays", "least"), [("none", 0.95), ("axonal", 0.95), ("synaptic", 0.965)])
 def test_it_reaches_what_it_should(delays: str, least: float) -> None:
-    parts = parts_of(delays, seed=0)
+    """One of the trainings of docs/results.md; with two threads, another rounding, the axonal one ends at 92.8 %."""
+    parts = parts_of(delays, seed=0, threads=1)
     fit(parts.network, parts.loss, parts.splits.train, parts.splits.validation, parts.fit, progress=False)
     assert evaluate(parts.network, parts.loss, parts.splits.test).accuracy >= least
