@@ -264,6 +264,7 @@ def test_being_held_out_stays_with_what_is_taken(make):
         assert {part.held_out for part in parts} == {held_out}
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker processes:UserWarning")  # on one core
 @pytest.mark.parametrize("n_workers", [0, 2])
 def test_a_loader_with_forked_workers_reads_what_the_parent_reads(make, n_workers):
     data = make().on_grid(0.01, coincident="sum")

@@ -197,6 +197,7 @@ class Forward(torch.utils.data.Dataset):
 
 @pytest.mark.usefixtures("_two_threads")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker processes:UserWarning")  # on one core
 def test_forked_loader_workers_survive_and_agree() -> None:
     truth = [gradient_of(index)[0] for index in range(6)]  # the parent's pool is running when it forks
     loader = DataLoader(Forward(), batch_size=None, num_workers=2, multiprocessing_context="fork", timeout=60)
