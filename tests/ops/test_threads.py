@@ -5,8 +5,6 @@ import ranvier as rv
 from ranvier.ops import threads
 from ranvier.ops.exact import cpu
 
-spread = threads.spread
-
 
 def exact(given):
     """Spikes of a layer in continuous time."""
@@ -51,24 +49,39 @@ def test_chunks_started_from_compiled_code_or_from_python_give_the_same_bits(wor
         assert all(map(torch.equal, made(), expected))
 
 
-@pytest.mark.parametrize("readout", [False, True])
-def test_little_work_is_shared_only_where_all_is(readout, monkeypatch):
+@pytest.fixture
+def cuts(monkeypatch):
+    """With two threads: the ranges of samples of every call of a kernel."""
     monkeypatch.setattr(threads.torch, "get_num_threads", lambda: 2)
-    number = []
-    monkeypatch.setattr(
-        threads, "spread", lambda kernel, ranges, *rest: number.append(len(ranges)) or spread(kernel, ranges, *rest)
-    )
+    seen, spread = [], threads.spread
+    monkeypatch.setattr(threads, "spread", lambda run, ranges, *rest: seen.append(ranges) or spread(run, ranges, *rest))
+    return seen
+
+
+@pytest.mark.parametrize("readout", [False, True])
+def test_little_work_is_shared_only_where_all_is(readout, cuts):
     given = rv.Spikes.from_samples([([0.01], [0])] * 4, unit_shape=2, duration=0.2)
 
     def run():
-        number.clear()
+        cuts.clear()
         if readout:
             rv.Readout(2, 3, rv.LI(20e-3, 10e-3))(given).maximum()
         else:
             rv.Spiking(2, 3, rv.CubaLIF(20e-3, 10e-3))(given)
-        return set(number)
+        return set(map(len, cuts))
 
     assert run() == {1}
     with threads.all_shared():
         assert run() == {2}
     assert run() == {1}
+
+
+def test_in_continuous_time_samples_are_shared_by_their_events(cuts):
+    """Three with one event, one with 2,000: the busy one is alone."""
+    samples = [([0.01], [0])] * 3 + [(torch.linspace(0, 0.1, 2000).tolist(), [0, 1] * 1000)]
+    layer = rv.Spiking(2, 3, rv.CubaLIF(20e-3, 10e-3, refractory=float("inf")), recurrent=True)
+    torch.nn.init.constant_(layer.w_in, 1.0)
+    emitted = layer(rv.Spikes.from_samples(samples, unit_shape=2, duration=0.2))
+    assert emitted.n_events > 0
+    emitted.times.sum().backward()
+    assert cuts == [((0, 3), (3, 4))] * 2

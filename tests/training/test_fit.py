@@ -14,6 +14,7 @@ from ranvier.errors import RunError
 from ranvier.losses import LowerActivity, UpperActivity
 from ranvier.training import FitConfig, fit
 from ranvier.training.identity import identity
+from ranvier.training.threads import thread_count
 from tests.training.tiny import LOSS, equal, tiny_data, tiny_network, weights
 
 TRAIN, VALIDATION = tiny_data(50, 42), tiny_data(20, 41)
@@ -238,16 +239,12 @@ def test_the_thread_count_of_the_start_is_restored(tmp_path: Path, monkeypatch: 
         seen.append(torch.get_num_threads())
         return spikes
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
+    with thread_count(2):
         run(tmp_path, replace(CONFIG, epochs=1), augment=spying)
         assert torch.get_num_threads() == 2
         run(tmp_path, replace(CONFIG, epochs=2, threads=None), augment=spying, resume=True)
-        assert set(seen) == {1}
         assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
+    assert set(seen) == {1}
 
 
 def test_metrics_tell_what_happened(tmp_path: Path) -> None:

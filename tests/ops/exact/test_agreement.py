@@ -7,8 +7,7 @@ the type of weights and times, so in float32 they differ by no more than one rou
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +17,7 @@ import torch
 
 from ranvier.ops.exact import cpu
 from ranvier.spikes import Spikes
+from ranvier.training.threads import thread_count
 from tests.ops.exact.nets import Net, Values, gradients, random_net, real
 from tests.twins import some
 
@@ -351,22 +351,12 @@ def test_a_state_above_threshold_whose_membrane_falls() -> None:
 # ------------------------------------------------------------------------------------------ threads and chunks
 
 
-@contextmanager
-def threads(n: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 @any_kind
 def test_threads_change_nothing_but_the_order_of_sums(kind: str) -> None:
     network = case(kind, 7, n_samples=7)
     found = {}
     for n in (1, 2):
-        with threads(n):
+        with thread_count(n):
             found[n], again = outcome(network, "numba"), outcome(network, "numba")
         for name, value in found[n].gradients.items():
             assert torch.equal(value, again.gradients[name]), name  # the same thread count: the same bits
